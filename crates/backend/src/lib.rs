@@ -1,1 +1,19 @@
-//! x
+//! Where repository files live.
+//!
+//! A backend knows names and bytes: six kinds of files ([`FileKind`]), named by the SHA-256 of what is stored
+//! ([`Id`]). It knows nothing of blobs, keys or trees. Everything is synchronous; a backend that needs an
+//! asynchronous library hides its own runtime.
+//!
+//! Retrying, caching and limiting bandwidth are wrappers, which are backends themselves.
+
+mod backend;
+mod clock;
+mod error;
+mod file;
+mod id;
+
+pub use backend::{Backend, FileInfo, Part};
+pub use clock::{Clock, SystemClock};
+pub use error::{Class, Error, Result};
+pub use file::{FileKind, FileName};
+pub use id::{Id, ParseIdError};
