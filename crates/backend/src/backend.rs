@@ -1,6 +1,6 @@
 //! The trait that every kind of storage implements.
 
-use crate::{FileKind, FileName, Id, Result};
+use crate::{Error, FileKind, FileName, Id, Result};
 
 /// A file as a listing shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,23 @@ pub enum Part {
     },
     /// The last bytes, or the whole file where it is shorter.
     Tail(u64),
+}
+
+impl Part {
+    /// Where this part lies in a file of `size` bytes, as offset and length; an error of class `Corrupt` where the
+    /// file is too short for it.
+    pub fn within(self, size: u64, file: &FileName) -> Result<(u64, usize)> {
+        let (offset, length) = match self {
+            Part::Whole => (0, size),
+            Part::Range { offset, length } => (offset, length),
+            Part::Tail(length) => (size.saturating_sub(length), length.min(size)),
+        };
+        let end = offset.checked_add(length).filter(|end| *end <= size);
+        match (end, usize::try_from(length)) {
+            (Some(_), Ok(length)) => Ok((offset, length)),
+            _ => Err(Error::short(file, offset.saturating_add(length), size)),
+        }
+    }
 }
 
 /// Storage of repository files. All methods may be called from many threads at once.

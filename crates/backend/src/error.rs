@@ -53,6 +53,17 @@ impl Error {
         Error::new(Class::NotFound, action, file.path(), "it does not exist")
     }
 
+    /// Other bytes are stored under that name.
+    pub fn exists(file: &FileName) -> Error {
+        Error::new(Class::Rejected, "write", file.path(), "a different file of that name exists")
+    }
+
+    /// The file ends before the bytes that were asked for.
+    pub fn short(file: &FileName, wanted: u64, size: u64) -> Error {
+        let message = format!("it has {size} bytes, {wanted} are needed");
+        Error::new(Class::Corrupt, "read", file.path(), message)
+    }
+
     /// An I/O error of the operating system, classified.
     pub fn io(action: &'static str, what: impl ToString, error: &io::Error) -> Error {
         use io::ErrorKind as Kind;

@@ -11,9 +11,13 @@ mod clock;
 mod error;
 mod file;
 mod id;
+mod local;
+mod memory;
 
 pub use backend::{Backend, FileInfo, Part};
 pub use clock::{Clock, SystemClock};
 pub use error::{Class, Error, Result};
 pub use file::{FileKind, FileName};
 pub use id::{Id, ParseIdError};
+pub use local::Local;
+pub use memory::Memory;
