@@ -1,0 +1,13 @@
+//! Locks compatible with restic's: who is at work.
+
+/// Whether others may work beside us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Others may read and add.
+    Shared,
+    /// Nobody else at all.
+    Exclusive,
+}
+
+/// A held lock: refreshed in the background, removed when dropped.
+pub struct Lock {}
