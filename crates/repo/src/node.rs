@@ -1,5 +1,7 @@
 //! A node: one file, directory, link or device with its metadata.
 
+use std::sync::Arc;
+
 use backend::Id;
 
 /// What a node is.
@@ -62,10 +64,10 @@ pub struct Node {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Owner's name, may be empty.
-    pub user: String,
+    /// Owner's name, may be empty. Shared, as millions of nodes carry the same few.
+    pub user: Arc<str>,
     /// Group's name, may be empty.
-    pub group: String,
+    pub group: Arc<str>,
     /// Inode number.
     pub inode: u64,
     /// Device that the inode is on.
