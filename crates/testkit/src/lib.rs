@@ -1,1 +1,10 @@
-//! x
+//! Builders, peers, fakes and faults for tests.
+//!
+//! Nothing here is a dependency of anything but tests.
+
+pub mod peer;
+pub mod picture;
+pub mod sample;
+
+pub use peer::Peer;
+pub use picture::Picture;
