@@ -5,6 +5,8 @@
 pub mod peer;
 pub mod picture;
 pub mod sample;
+pub mod shop;
 
 pub use peer::Peer;
 pub use picture::Picture;
+pub use shop::Shop;

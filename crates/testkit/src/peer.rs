@@ -37,6 +37,11 @@ impl Peer {
         }
     }
 
+    /// A program at a known place, such as the `stead` that Cargo built for a test.
+    pub fn at(path: impl Into<PathBuf>) -> Peer {
+        Peer { path: path.into() }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -78,11 +83,12 @@ impl Peer {
         command
             .env("RESTIC_REPOSITORY", repository)
             .env("RESTIC_PASSWORD", "test")
-            .env("RESTIC_PROGRESS_FPS", "0")
+            .env_remove("STEAD_REPOSITORY")
+            .env_remove("STEAD_PASSWORD")
             .env("RUSTIC_REPOSITORY", repository)
             .env("RUSTIC_PASSWORD", "test")
             .env("RUSTIC_NO_CACHE", "true");
-        if self.path.ends_with("restic") {
+        if !self.path.ends_with("rustic") {
             command.arg("--no-cache");
         }
         command
