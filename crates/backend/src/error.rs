@@ -1,6 +1,7 @@
 //! What can go wrong with storage, sorted by what helps.
 
 use std::io;
+use std::time::Duration;
 
 use crate::FileName;
 
@@ -37,15 +38,23 @@ pub struct Error {
     pub what: String,
     /// Why, in the storage's words.
     pub message: String,
+    /// How long the storage asks us to wait before trying again.
+    pub retry_after: Option<Duration>,
 }
 
 /// Result of a storage operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error of `class` while doing `action` to `what`.
     pub fn new(class: Class, action: &'static str, what: impl ToString, message: impl ToString) -> Error {
-        Error { class, action, what: what.to_string(), message: message.to_string() }
+        Error { class, action, what: what.to_string(), message: message.to_string(), retry_after: None }
+    }
+
+    /// The same error with the time after which the storage wants to be asked again.
+    pub fn after(mut self, wait: Option<Duration>) -> Error {
+        self.retry_after = wait;
+        self
     }
 
     /// The file is not there.

@@ -7,17 +7,26 @@
 //! Retrying, caching and limiting bandwidth are wrappers, which are backends themselves.
 
 mod backend;
+mod child;
 mod clock;
 mod error;
 mod file;
+mod http;
 mod id;
 mod local;
 mod memory;
+mod options;
+mod rclone;
+mod rest;
+mod runtime;
+mod sftp;
 
 pub use backend::{Backend, FileInfo, Part};
 pub use clock::{Clock, SystemClock};
 pub use error::{Class, Error, Result};
 pub use file::{FileKind, FileName};
+pub use http::HttpOptions;
 pub use id::{Id, ParseIdError};
 pub use local::Local;
 pub use memory::Memory;
+pub use options::ReadBack;

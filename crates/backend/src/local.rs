@@ -207,7 +207,7 @@ fn read_part(file: &mut File, offset: u64, length: usize, into: &mut Vec<u8>) ->
         return Ok(());
     }
     into.clear();
-    into.reserve(length);
+    into.try_reserve(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
     file.take(length as u64).read_to_end(into).map(drop)
 }
 
