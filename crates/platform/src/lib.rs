@@ -1,1 +1,27 @@
-//! x
+//! What the operating system knows and does: directories, metadata, attributes, accounts, volumes, processes.
+//!
+//! Every function is safe and says what the system said (`io::Error`); nothing here decides anything. Only this crate makes
+//! system calls beyond the standard library.
+
+mod accounts;
+pub mod create;
+mod dir;
+mod names;
+mod process;
+mod sparse;
+mod stat;
+mod thread_dir;
+mod volume;
+mod xattr;
+
+pub use accounts::Accounts;
+pub use dir::Dir;
+pub use names::NameList;
+pub use process::{
+    current_gid, current_uid, effective_uid, hostname, is_process_alive, raise_open_files_limit, username,
+};
+pub use sparse::{Span, next_span, punch_hole, reserve};
+pub use stat::{FileType, Stat, Time};
+pub use thread_dir::ThreadDir;
+pub use volume::{Volume, volume};
+pub use xattr::{Subject, XattrReader};
