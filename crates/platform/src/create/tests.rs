@@ -67,7 +67,8 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
 fn metadata_is_set_as_asked() {
     let (folder, directory) = place();
     let file = directory.create(b"file", 0o600).unwrap();
-    let times = (FileTime { seconds: -7, nanoseconds: 3 }, FileTime { seconds: 1_700_000_000, nanoseconds: 123_456_789 });
+    let times =
+        (FileTime { seconds: -7, nanoseconds: 3 }, FileTime { seconds: 1_700_000_000, nanoseconds: 123_456_789 });
     set_metadata(&file, &Metadata { mode: Some(0o4711), times: Some(times), ..Metadata::default() }).unwrap();
     close(file).unwrap();
     let found = directory.look(b"file").unwrap().unwrap();
