@@ -1,6 +1,5 @@
 //! Extended attributes of what is restored. POSIX ACLs are attributes, too.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -34,7 +33,7 @@ pub fn attributes_at(directory: &Directory, name: &[u8]) -> io::Result<Vec<(Vec<
 }
 
 /// Gives an open file exactly these attributes.
-pub(super) fn set(file: &File, attributes: &Attributes<'_>) -> io::Result<()> {
+pub(super) fn set(file: &impl AsFd, attributes: &Attributes<'_>) -> io::Result<()> {
     let set = |name: &[u8], value: &[u8]| fs::fsetxattr(file, name, value, XattrFlags::empty());
     let remove = |name: &[u8]| fs::fremovexattr(file, name);
     apply(attributes, set, remove, |buffer| fs::flistxattr(file, buffer))

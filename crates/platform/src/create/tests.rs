@@ -25,7 +25,7 @@ fn names_that_lead_elsewhere_are_refused_by_every_call() {
         refused(directory.link(hostile, &directory, b"x"));
         refused(directory.link(b"x", &directory, hostile));
         refused(directory.set_metadata(hostile, &Metadata::default()));
-        refused(directory.make_special(hostile, Kind::Fifo, 0));
+        refused(directory.make_special(hostile, FileType::Fifo, 0));
     }
 }
 
@@ -41,7 +41,7 @@ fn a_link_is_never_followed() {
     assert!(directory.open_file(b"file", Access::Write).is_err());
     assert!(directory.open_file(b"file", Access::Read).is_err());
     assert!(directory.create(b"new", 0o600).is_err());
-    let time = FileTime { seconds: 5, nanoseconds: 0 };
+    let time = Time { seconds: 5, nanoseconds: 0 };
     let metadata = Metadata { mode: Some(0o777), times: Some((time, time)), ..Metadata::default() };
     directory.set_metadata(b"file", &metadata).unwrap();
     let untouched = std::fs::metadata(outside.path().join("file")).unwrap();
@@ -57,22 +57,21 @@ fn a_link_is_never_followed() {
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     let (_folder, directory) = place();
-    directory.make_special(b"pipe", Kind::Fifo, 0).unwrap();
+    directory.make_special(b"pipe", FileType::Fifo, 0).unwrap();
     assert!(directory.open_file(b"pipe", Access::Read).is_err());
     assert!(directory.open_file(b"pipe", Access::Write).is_err());
-    assert_eq!(directory.look(b"pipe").unwrap().unwrap().kind, Kind::Fifo);
+    assert_eq!(directory.look(b"pipe").unwrap().unwrap().file_type, FileType::Fifo);
 }
 
 #[test]
 fn metadata_is_set_as_asked() {
     let (folder, directory) = place();
     let file = directory.create(b"file", 0o600).unwrap();
-    let times =
-        (FileTime { seconds: -7, nanoseconds: 3 }, FileTime { seconds: 1_700_000_000, nanoseconds: 123_456_789 });
+    let times = (Time { seconds: -7, nanoseconds: 3 }, Time { seconds: 1_700_000_000, nanoseconds: 123_456_789 });
     set_metadata(&file, &Metadata { mode: Some(0o4711), times: Some(times), ..Metadata::default() }).unwrap();
     close(file).unwrap();
     let found = directory.look(b"file").unwrap().unwrap();
-    assert_eq!((found.mode, found.mtime), (0o4711, times.1));
+    assert_eq!((found.permissions, found.modified), (0o4711, times.1));
     assert_eq!(std::fs::metadata(folder.path().join("file")).unwrap().atime(), -7);
     directory.set_metadata(b"file", &Metadata { mode: Some(0o640), ..Metadata::default() }).unwrap();
     assert_eq!(std::fs::metadata(folder.path().join("file")).unwrap().permissions().mode() & 0o7777, 0o640);
