@@ -90,6 +90,9 @@ pub enum Error {
     /// The caller asked for something that cannot be done.
     #[error("{0}")]
     Invalid(String),
+    /// Work that others share failed earlier; see [`Error::root`].
+    #[error(transparent)]
+    Earlier(std::sync::Arc<Error>),
     /// Somebody asked to stop.
     #[error("stopped on request")]
     Cancelled,
@@ -99,6 +102,14 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The failure itself: what [`Error::Earlier`] repeats. Decide by this one.
+    pub fn root(&self) -> &Error {
+        match self {
+            Error::Earlier(first) => first.root(),
+            error => error,
+        }
+    }
+
     /// A damaged file.
     pub fn damaged(file: FileName, reason: impl ToString) -> Error {
         Error::Damaged { file, reason: reason.to_string() }

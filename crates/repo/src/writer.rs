@@ -1,15 +1,64 @@
 //! Writes blobs: hash, look up, compress, encrypt, check, pack, upload, index.
 //!
 //! Blobs are spread at random over at least two open packs per kind. Every blob is decoded and hashed again before its
-//! pack is stored. A blob that `save` returned is durable only after `flush`.
+//! pack is stored. A blob that `save` returned is durable only after `flush`. The first failure ends everything: later
+//! saves and flushes return it, so no snapshot can follow.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use backend::Id;
+use parking_lot::RwLock;
 
 use crate::compress::Codec;
-use crate::{BlobKind, Repository, Result};
+use crate::crypto::OVERHEAD;
+use crate::pack::PackedBlob;
+use crate::{BlobHandle, BlobKind, Error, Repository, Result};
 
-/// Writes blobs into a repository; shared by all worker threads.
-pub struct BlobWriter {}
+mod audit;
+mod figures;
+mod in_flight;
+mod index_queue;
+mod packer;
+mod uploads;
+
+pub use figures::WriterFigures;
+
+use figures::Counters;
+use in_flight::InFlight;
+use index_queue::IndexQueue;
+use packer::{OpenPack, Packer};
+use uploads::Uploads;
+
+/// Packs of a kind that are filled at the same time.
+const OPEN_PACKS: usize = 2;
+
+/// Trees are small and often read alone: their packs are closed at this size, if packs are not smaller anyway.
+const TREE_PACK: u64 = 4 << 20;
+
+/// Largest plain blob: with its envelope it fits a pack, whose offsets have 32 bits.
+const MAX_BLOB: usize = u32::MAX as usize - (64 << 20);
+
+/// Writes blobs into a repository; shared by all worker threads. Dropping it without `finish` or `flush` forgets what is
+/// not stored yet.
+pub struct BlobWriter {
+    shared: Arc<Shared>,
+    uploaders: Vec<JoinHandle<()>>,
+}
+
+/// What savers and upload threads share.
+struct Shared {
+    repo: Arc<Repository>,
+    /// Saves hold it shared from reservation until their blob lies in a pack, `flush` takes it to wait for them.
+    gate: RwLock<()>,
+    in_flight: InFlight,
+    data: Packer,
+    trees: Packer,
+    uploads: Uploads,
+    index_queue: IndexQueue,
+    counters: Counters,
+}
 
 /// What became of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +84,180 @@ pub struct Scratch {
 }
 
 impl BlobWriter {
-    /// Starts the upload threads.
-    pub fn new(_repo: &std::sync::Arc<Repository>) -> BlobWriter {
-        todo!()
+    /// Starts the upload threads: as many as the storage takes requests at once.
+    pub fn new(repo: &Arc<Repository>) -> BlobWriter {
+        let target = repo.options().pack_size;
+        let connections = repo.backend().connections().max(1);
+        let (uploads, jobs) = Uploads::new(2 * OPEN_PACKS + connections);
+        let shared = Arc::new(Shared {
+            repo: Arc::clone(repo),
+            gate: RwLock::new(()),
+            in_flight: InFlight::default(),
+            data: Packer::new(OPEN_PACKS, target),
+            trees: Packer::new(OPEN_PACKS, target.min(TREE_PACK)),
+            uploads,
+            index_queue: IndexQueue::default(),
+            counters: Counters::default(),
+        });
+        let start = |_| {
+            let (shared, jobs) = (Arc::clone(&shared), jobs.clone());
+            std::thread::spawn(move || uploads::run(&shared, &jobs))
+        };
+        let uploaders = (0..connections).map(start).collect();
+        BlobWriter { shared, uploaders }
     }
 
     /// Buffers for one thread.
     pub fn scratch(&self) -> Scratch {
-        todo!()
+        Scratch {
+            codec: Codec::new(self.shared.repo.options().compression),
+            compressed: Vec::new(),
+            sealed: Vec::new(),
+            check: Vec::new(),
+        }
     }
 
     /// Saves a blob unless it is stored already.
-    pub fn save(&self, _kind: BlobKind, _plain: &[u8], _scratch: &mut Scratch) -> Result<Saved> {
-        todo!()
+    pub fn save(&self, kind: BlobKind, plain: &[u8], scratch: &mut Scratch) -> Result<Saved> {
+        self.save_as(&BlobHandle { kind, id: Id::of(plain) }, plain, scratch)
+    }
+
+    /// Saves a blob whose id the caller has computed, unless it is stored already. A wrong id is an error of this call
+    /// and all later ones.
+    pub fn save_as(&self, blob: &BlobHandle, plain: &[u8], scratch: &mut Scratch) -> Result<Saved> {
+        let shared = &*self.shared;
+        shared.uploads.check()?;
+        let index = shared.repo.index()?;
+        let _gate = shared.gate.read();
+        if !shared.in_flight.reserve(blob, || index.contains(blob)) {
+            return Ok(Saved { id: blob.id, new: false, stored: 0 });
+        }
+        match shared.store(blob, plain, scratch) {
+            Ok(stored) => Ok(Saved { id: blob.id, new: true, stored }),
+            Err(error) => Err(shared.uploads.fail(error)),
+        }
     }
 
     /// Makes everything saved so far durable: packs, then index files. Others may go on saving meanwhile.
     pub fn flush(&self) -> Result<()> {
-        todo!()
+        let shared = &*self.shared;
+        shared.uploads.check()?;
+        let (data, trees) = {
+            let _all_saves_are_packed = shared.gate.write();
+            (shared.data.take_all(), shared.trees.take_all())
+        };
+        shared.close_leftovers(&shared.data, data);
+        shared.close_leftovers(&shared.trees, trees);
+        shared.uploads.wait_for_all()?;
+        shared.write_index_files(index_queue::Take::All)?;
+        shared.repo.index()?.health()?;
+        shared.uploads.check()
+    }
+
+    /// Flushes and ends the upload threads.
+    pub fn finish(self) -> Result<WriterFigures> {
+        self.flush()?;
+        Ok(self.figures())
+    }
+
+    /// What has been saved so far.
+    pub fn figures(&self) -> WriterFigures {
+        self.shared.counters.figures()
+    }
+
+    /// Asks the storage whether every pack that this writer stored is there with its size, for storage that answers
+    /// "stored" and then loses. Call it after `flush`, before the snapshot.
+    pub fn audit(&self) -> Result<()> {
+        audit::audit(self.shared.repo.backend(), &self.shared.uploads.stored())
     }
 }
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        self.shared.uploads.close();
+        for uploader in self.uploaders.drain(..) {
+            // A thread that panicked has left its mark as a failure.
+            let _ = uploader.join();
+        }
+    }
+}
+
+impl Shared {
+    fn packer(&self, kind: BlobKind) -> &Packer {
+        match kind {
+            BlobKind::Data => &self.data,
+            BlobKind::Tree => &self.trees,
+        }
+    }
+
+    /// Encodes, proves and packs a blob; returns its stored bytes.
+    fn store(&self, blob: &BlobHandle, plain: &[u8], scratch: &mut Scratch) -> Result<u64> {
+        if plain.len() > MAX_BLOB {
+            return Err(Error::Invalid(format!("a blob of {} bytes does not fit a pack", plain.len())));
+        }
+        let uncompressed_length = self.encode(blob.kind, plain, scratch);
+        self.prove(blob, uncompressed_length, scratch)
+            .map_err(|reason| Error::SelfCheck { what: format!("blob {}", blob.id.short()), reason })?;
+        let length = scratch.sealed.len() as u32;
+        let entry = PackedBlob { blob: *blob, offset: 0, length, uncompressed_length };
+        if let Some(full) = self.packer(blob.kind).append(entry, &scratch.sealed, &self.uploads)? {
+            self.uploads.send(full);
+        }
+        self.counters.add(blob.kind, plain.len() as u64, length.into());
+        Ok(length.into())
+    }
+
+    /// Compresses as version and kind demand and seals into `scratch.sealed`; returns the plain length if compressed.
+    fn encode(&self, kind: BlobKind, plain: &[u8], scratch: &mut Scratch) -> Option<NonZeroU32> {
+        scratch.compressed.clear();
+        let compressed = match kind {
+            _ if self.repo.version() < 2 || plain.is_empty() => false,
+            BlobKind::Data => scratch.codec.compress_data(plain, &mut scratch.compressed),
+            BlobKind::Tree => {
+                scratch.codec.compress_metadata(plain, &mut scratch.compressed);
+                true
+            }
+        };
+        scratch.sealed.clear();
+        let content = if compressed { &scratch.compressed } else { plain };
+        self.repo.key().seal(content, &mut scratch.sealed);
+        compressed.then(|| NonZeroU32::new(plain.len() as u32)).flatten()
+    }
+
+    /// Opens a copy of what will be stored and hashes it: neither memory, cipher nor compressor went wrong.
+    fn prove(
+        &self,
+        blob: &BlobHandle,
+        uncompressed_length: Option<NonZeroU32>,
+        scratch: &mut Scratch,
+    ) -> std::result::Result<(), String> {
+        let Scratch { codec, compressed, sealed, check } = scratch;
+        check.clear();
+        check.extend_from_slice(sealed);
+        let opened = self.repo.key().open(check).map_err(|error| error.to_string())?;
+        let id = match uncompressed_length {
+            Some(length) => {
+                codec.decompress(opened, length.get() as usize, compressed)?;
+                Id::of(compressed)
+            }
+            None => Id::of(opened),
+        };
+        if id == blob.id { Ok(()) } else { Err("its hash differs".into()) }
+    }
+
+    /// Sends what is left in open packs of a kind, as one pack where that does not get much too large.
+    fn close_leftovers(&self, packer: &Packer, mut packs: Vec<OpenPack>) {
+        packs.sort_by_key(|pack| std::cmp::Reverse(pack.size()));
+        let mut packs = packs.into_iter();
+        let Some(mut largest) = packs.next() else { return };
+        for pack in packs {
+            match largest.size() + pack.size() <= packer.target() + packer.target() / 4 {
+                true => self.uploads.give_back(largest.absorb(pack)),
+                false => self.uploads.send(pack),
+            }
+        }
+        self.uploads.send(largest);
+    }
+}
+
+const _: () = assert!(MAX_BLOB + OVERHEAD < u32::MAX as usize);
