@@ -60,9 +60,9 @@ pub enum Error {
         reason: String,
     },
     /// Somebody holds a lock that conflicts with ours.
-    #[error("the repository is locked {how} by {holder} since {since}")]
+    #[error("the repository is locked {how}by {holder} since {since}")]
     Locked {
-        /// "exclusively" or "".
+        /// "exclusively " or "".
         how: &'static str,
         /// PID and user on host.
         holder: String,

@@ -1,4 +1,4 @@
-//! What the repository knows of the lock under which it works.
+//! What a repository knows of the locks under which it is worked on.
 
 use std::sync::Arc;
 
@@ -7,16 +7,24 @@ use parking_lot::Mutex;
 use super::Held;
 use crate::Result;
 
-/// The lock under which a repository's writers work, if they do under one.
+/// The locks under which a repository's writers work; none is fine.
 #[derive(Default)]
-pub struct Guard {
-    held: Mutex<Option<Arc<Held>>>,
+pub(crate) struct Guard {
+    held: Mutex<Vec<Arc<Held>>>,
 }
 
 impl Guard {
-    /// An error once the lock was lost. One that is overdue is proved and renewed first.
+    pub(super) fn add(&self, held: &Arc<Held>) {
+        self.held.lock().push(Arc::clone(held));
+    }
+
+    pub(super) fn remove(&self, held: &Arc<Held>) {
+        self.held.lock().retain(|other| !Arc::ptr_eq(other, held));
+    }
+
+    /// An error once a lock was lost. One that is overdue is proved and renewed first.
     pub(crate) fn check(&self) -> Result<()> {
         let held = self.held.lock().clone();
-        held.map_or(Ok(()), |held| held.prove())
+        held.iter().try_for_each(|held| held.prove())
     }
 }
