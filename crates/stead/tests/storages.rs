@@ -1,0 +1,172 @@
+//! Gate 2: the whole way of a backup on real storages: rest-server, `rclone serve restic`, OpenSSH's sftp-server,
+//! `rclone serve s3`, and rclone as a child.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use testkit::{Peer, Picture, sample};
+
+/// A server that ends with the test.
+struct Server(Child);
+
+impl Server {
+    /// Starts a server and waits until it answers on `port`.
+    fn start(command: &mut Command, port: u16) -> Server {
+        let server = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "the server does not answer on port {port}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+/// A traveller's machine: a folder, and `stead` on some storage.
+struct Machine {
+    room: TempDir,
+    stead: Peer,
+    location: String,
+    options: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Machine {
+    fn on(location: String) -> Machine {
+        let room = TempDir::new().expect("room");
+        fs::create_dir(room.path().join("source")).expect("a folder");
+        sample::office(&room.path().join("source"), 1, 100);
+        let stead = Peer::at(env!("CARGO_BIN_EXE_stead"));
+        Machine { room, stead, location, options: Vec::new(), environment: Vec::new() }
+    }
+
+    fn source(&self) -> PathBuf {
+        self.room.path().join("source")
+    }
+
+    #[track_caller]
+    fn succeeds(&self, words: &[&str]) -> String {
+        let mut command = self.stead.repository_command(Path::new(&self.location));
+        command.args(self.options.iter().flat_map(|option| ["-o", option])).args(words);
+        command.envs(self.environment.iter().copied()).env("HOME", self.room.path());
+        let output = command.output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?} on {}: {said}", self.location);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Backs up twice, checks, forgets, prunes, restores.
+    #[track_caller]
+    fn lives_a_week(&self) {
+        let source = self.source();
+        let source = source.to_str().expect("UTF-8");
+        self.succeeds(&["init"]);
+        self.succeeds(&["backup", source]);
+        sample::a_day_of_work(&self.source(), 2, 4);
+        self.succeeds(&["backup", source]);
+        self.succeeds(&["forget", "--keep-last", "1", "--prune", "--max-unused", "0"]);
+        self.succeeds(&["check", "--read-data"]);
+        let target = self.room.path().join("restored");
+        let below = format!("latest:{source}");
+        self.succeeds(&["restore", &below, "--target", target.to_str().expect("UTF-8")]);
+        Picture::of(&self.source()).assert_same(&Picture::of(&target));
+    }
+}
+
+#[test]
+fn a_week_on_rest_server() {
+    let Some(server) = Peer::find("restic-rest-server") else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = server.command();
+    let _server = Server::start(command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store.path()), port);
+    Machine::on(format!("rest:http://{listen}/laptop/")).lives_a_week();
+}
+
+#[test]
+fn a_week_on_rclone_serve_restic() {
+    let Some(rclone) = Peer::find("rclone") else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = rclone.command();
+    let _server = Server::start(command.args(["serve", "restic", "--addr", &listen]).arg(store.path()), port);
+    Machine::on(format!("rest:http://{listen}/laptop/")).lives_a_week();
+}
+
+#[test]
+fn a_week_on_an_s3_server() {
+    let Some(rclone) = Peer::find("rclone") else { return };
+    let store = TempDir::new().expect("room");
+    fs::create_dir(store.path().join("bucket")).expect("a bucket");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = rclone.command();
+    command.args(["serve", "s3", "--addr", &listen, "--auth-key", "anna,secret"]).arg(store.path());
+    let _server = Server::start(&mut command, port);
+    let mut machine = Machine::on(format!("s3:http://{listen}/bucket/laptop"));
+    machine.environment = vec![("AWS_ACCESS_KEY_ID", "anna"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    machine.lives_a_week();
+}
+
+#[test]
+fn a_week_over_sftp() {
+    let server = Path::new("/usr/lib/openssh/sftp-server");
+    if !server.exists() {
+        testkit::peer::skip("OpenSSH's sftp-server is not installed; run `cargo xtask setup`");
+        return;
+    }
+    let store = TempDir::new().expect("room");
+    let mut machine = Machine::on(format!("sftp:anna@box:{}/laptop", store.path().display()));
+    machine.options = vec![format!("sftp.command={}", server.display())];
+    machine.lives_a_week();
+}
+
+#[test]
+fn a_week_through_rclone() {
+    let Some(rclone) = Peer::find("rclone") else { return };
+    let store = TempDir::new().expect("room");
+    let mut machine = Machine::on(format!("rclone:{}", store.path().join("laptop").display()));
+    machine.options = vec![format!("rclone.program={}", rclone.path().display())];
+    machine.lives_a_week();
+}
+
+#[test]
+fn an_append_only_server_takes_backups_and_refuses_to_forget() {
+    let Some(server) = Peer::find("restic-rest-server") else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = server.command();
+    command.args(["--no-auth", "--append-only", "--listen", &listen, "--path"]).arg(store.path());
+    let _server = Server::start(&mut command, port);
+    let machine = Machine::on(format!("rest:http://{listen}/laptop/"));
+    let source = machine.source();
+    let source = source.to_str().expect("UTF-8");
+    machine.succeeds(&["init"]);
+    for day in 0..3 {
+        sample::a_day_of_work(&machine.source(), day, 4);
+        machine.succeeds(&["backup", source]);
+    }
+    let mut forget = machine.stead.repository_command(Path::new(&machine.location));
+    let output = forget.args(["forget", "--keep-last", "1"]).output().expect("runs");
+    assert_ne!(output.status.code(), Some(0));
+    let listed: serde_json::Value = serde_json::from_str(&machine.succeeds(&["snapshots", "--json"])).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(3), "the server must have refused");
+}
