@@ -83,6 +83,16 @@ pub trait Backend: Send + Sync {
         self.remove(&FileName::CONFIG)?;
         self.write(&FileName::CONFIG, content)
     }
+
+    /// Takes note of what the repository knows and storage cannot see. Default: nothing; a cache listens.
+    fn hint(&self, _hint: Hint<'_>) {}
+}
+
+/// What a repository tells its storage.
+#[derive(Clone, Copy, Debug)]
+pub enum Hint<'a> {
+    /// These packs hold trees, which are read again and again. To be given before such a pack is written or read.
+    TreePacks(&'a [Id]),
 }
 
 impl<B: Backend + ?Sized> Backend for std::sync::Arc<B> {
@@ -112,5 +122,8 @@ impl<B: Backend + ?Sized> Backend for std::sync::Arc<B> {
     }
     fn replace_config(&self, content: &[u8]) -> Result<()> {
         (**self).replace_config(content)
+    }
+    fn hint(&self, hint: Hint<'_>) {
+        (**self).hint(hint);
     }
 }

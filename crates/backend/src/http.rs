@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode};
 use tokio::sync::mpsc;
 
+use crate::limit::{Direction, Pace};
 use crate::runtime::{self, in_time};
 use crate::{Class, Error, Result};
 
@@ -99,6 +100,16 @@ impl Failure {
         Failure { class, message: message.to_string() }
     }
 
+    /// What helps against a request that failed in the HTTP library.
+    pub(crate) fn class_of(error: &reqwest::Error) -> Class {
+        match () {
+            () if is_about_tls(error) => Class::Rejected,
+            () if error.is_connect() || is_unreachable(error) => Class::Offline,
+            () if error.is_builder() || error.is_redirect() => Class::Permanent,
+            () => Class::Transient,
+        }
+    }
+
     pub(crate) fn error(self, action: &'static str, what: impl ToString) -> Error {
         Error::new(self.class, action, what, self.message)
     }
@@ -112,13 +123,7 @@ impl From<runtime::Stuck> for Failure {
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Failure {
-        let class = match () {
-            () if is_about_tls(&error) => Class::Rejected,
-            () if error.is_connect() || is_unreachable(&error) => Class::Offline,
-            () if error.is_builder() || error.is_redirect() => Class::Permanent,
-            () => Class::Transient,
-        };
-        Failure::new(class, chain(&error.without_url()))
+        Failure::new(Failure::class_of(&error), chain(&error.without_url()))
     }
 }
 
@@ -216,8 +221,9 @@ fn with_proxies(mut builder: reqwest::ClientBuilder, options: &HttpOptions) -> R
 }
 
 /// Hands `content` over in pieces, so that progress shows.
-async fn feed(content: &[u8], connection: mpsc::Sender<Bytes>) -> Result<(), runtime::Stuck> {
+async fn feed(content: &[u8], connection: mpsc::Sender<Bytes>, pace: &Pace) -> Result<(), runtime::Stuck> {
     for chunk in content.chunks(CHUNK) {
+        pace.pass(Direction::Up, chunk.len()).await;
         if in_time(connection.send(Bytes::copy_from_slice(chunk))).await?.is_err() {
             break; // the server has answered already
         }
@@ -239,21 +245,30 @@ fn body(content: &[u8]) -> (reqwest::Body, Option<mpsc::Sender<Bytes>>) {
 pub(crate) async fn send(
     request: reqwest::RequestBuilder,
     content: Option<&[u8]>,
+    pace: &Pace,
 ) -> Result<reqwest::Response, Failure> {
     let Some(content) = content else { return Ok(in_time(request.send()).await??) };
     let (body, sender) = body(content);
     let answer = request.header(CONTENT_LENGTH, content.len()).body(body).send();
-    let Some(sender) = sender else { return Ok(in_time(answer).await??) };
+    let Some(sender) = sender else {
+        pace.pass(Direction::Up, content.len()).await;
+        return Ok(in_time(answer).await??);
+    };
     tokio::pin!(answer);
     tokio::select! {
         early = &mut answer => return Ok(early?),
-        fed = feed(content, sender) => fed?,
+        fed = feed(content, sender, pace) => fed?,
     }
     Ok(in_time(answer).await??)
 }
 
 /// Reads the body of an answer into `into`, at most `limit` bytes.
-pub(crate) async fn receive(mut answer: reqwest::Response, limit: u64, into: &mut Vec<u8>) -> Result<Answer, Failure> {
+pub(crate) async fn receive(
+    mut answer: reqwest::Response,
+    limit: u64,
+    pace: &Pace,
+    into: &mut Vec<u8>,
+) -> Result<Answer, Failure> {
     let head = Answer { status: answer.status(), headers: std::mem::take(answer.headers_mut()) };
     let limit = if head.status.is_success() { limit } else { MAX_ERROR_TEXT as u64 };
     into.clear();
@@ -266,6 +281,7 @@ pub(crate) async fn receive(mut answer: reqwest::Response, limit: u64, into: &mu
             return Err(Failure::new(Class::Corrupt, format!("the answer has more than {limit} bytes")));
         }
         into.extend_from_slice(&chunk);
+        pace.pass(Direction::Down, chunk.len()).await;
     }
     Ok(head)
 }

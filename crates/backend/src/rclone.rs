@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::child::{Child, Terminal};
 use crate::http::{Answer, Failure, Request};
+use crate::limit::{Direction, Pace};
 use crate::rest::Transport;
 use crate::runtime::{block_on, in_time};
 use crate::{Class, Result};
@@ -23,6 +24,7 @@ pub(crate) struct Rclone {
     command: Vec<String>,
     remote: String,
     patience: Duration,
+    pace: Pace,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -33,9 +35,9 @@ struct Session {
 
 impl Rclone {
     /// Starts rclone with `command`, to which the `remote` is appended, and waits at most `patience` for its answer.
-    pub(crate) fn open(mut command: Vec<String>, remote: &str, patience: Duration) -> Result<Rclone> {
+    pub(crate) fn open(mut command: Vec<String>, remote: &str, patience: Duration, pace: Pace) -> Result<Rclone> {
         command.push(remote.to_owned());
-        let rclone = Rclone { command, remote: remote.to_owned(), patience, session: Mutex::default() };
+        let rclone = Rclone { command, remote: remote.to_owned(), patience, pace, session: Mutex::default() };
         rclone.session().map_err(|failure| failure.error("open", rclone.location()))?;
         Ok(rclone)
     }
@@ -91,13 +93,13 @@ impl Session {
         Ok(Answer { status: head.status, headers: head.headers })
     }
 
-    async fn exchange(&self, request: &Request<'_>, into: &mut Vec<u8>) -> Result<Answer, Broken> {
+    async fn exchange(&self, request: &Request<'_>, pace: &Pace, into: &mut Vec<u8>) -> Result<Answer, Broken> {
         let content = request.body.unwrap_or_default();
         let mut requests = in_time(self.requests.clone().ready()).await??;
         let (answer, body) = requests.send_request(head(request)?, content.is_empty())?;
         let unsent = match content.is_empty() {
             true => Ok(()),
-            false => send_body(body, content).await,
+            false => send_body(body, content, pace).await,
         };
         let answer = match (in_time(answer).await?, unsent) {
             (Ok(answer), _) => answer,
@@ -105,7 +107,7 @@ impl Session {
             (Err(error), Ok(())) => return Err(error.into()),
         };
         let (head, body) = answer.into_parts();
-        receive_body(body, request.limit, into).await?;
+        receive_body(body, request.limit, pace, into).await?;
         Ok(Answer { status: head.status, headers: head.headers })
     }
 }
@@ -138,8 +140,9 @@ fn head(request: &Request<'_>) -> Result<http::Request<()>, http::Error> {
     head.body(())
 }
 
-async fn send_body(mut body: SendStream<Bytes>, mut content: &[u8]) -> Result<(), Broken> {
+async fn send_body(mut body: SendStream<Bytes>, mut content: &[u8], pace: &Pace) -> Result<(), Broken> {
     while !content.is_empty() {
+        pace.pass(Direction::Up, content.len().min(CHUNK)).await;
         body.reserve_capacity(content.len().min(CHUNK));
         let granted = in_time(std::future::poll_fn(|context| body.poll_capacity(context))).await?;
         let Some(granted) = granted.transpose()? else { return Ok(()) }; // the server wants no more
@@ -150,7 +153,7 @@ async fn send_body(mut body: SendStream<Bytes>, mut content: &[u8]) -> Result<()
     Ok(())
 }
 
-async fn receive_body(mut body: RecvStream, limit: u64, into: &mut Vec<u8>) -> Result<(), Broken> {
+async fn receive_body(mut body: RecvStream, limit: u64, pace: &Pace, into: &mut Vec<u8>) -> Result<(), Broken> {
     into.clear();
     while let Some(chunk) = in_time(body.data()).await? {
         let chunk = chunk?;
@@ -158,6 +161,7 @@ async fn receive_body(mut body: RecvStream, limit: u64, into: &mut Vec<u8>) -> R
             return Err(Broken::TooLarge(limit));
         }
         into.extend_from_slice(&chunk);
+        pace.pass(Direction::Down, chunk.len()).await;
         body.flow_control().release_capacity(chunk.len())?;
     }
     Ok(())
@@ -166,7 +170,7 @@ async fn receive_body(mut body: RecvStream, limit: u64, into: &mut Vec<u8>) -> R
 impl Transport for Rclone {
     fn send(&self, request: &Request<'_>, into: &mut Vec<u8>) -> Result<Answer, Failure> {
         let session = self.session()?;
-        let error = match block_on(session.exchange(request, into)) {
+        let error = match block_on(session.exchange(request, &self.pace, into)) {
             Ok(answer) => return Ok(answer),
             Err(Broken::TooLarge(limit)) => return Err(Failure::new(Class::Corrupt, Broken::TooLarge(limit))),
             Err(Broken::Request(error)) => return Err(Failure::new(Class::Permanent, error)),
@@ -200,7 +204,7 @@ mod tests {
     fn a_program_that_is_no_rclone_is_a_clear_error() {
         let error = |command: &str| {
             let command = crate::child::words(command).unwrap();
-            Rclone::open(command, "x:", Duration::from_secs(5)).err().unwrap()
+            Rclone::open(command, "x:", Duration::from_secs(5), Pace::default()).err().unwrap()
         };
         assert_eq!(error("no-such-program").class, Class::Permanent);
         assert!(error("sh -c 'echo no config >&2; exit 1' --").message.contains("no config"));

@@ -10,6 +10,7 @@ use openssh_sftp_client::error::SftpErrorKind;
 use parking_lot::Mutex;
 
 use crate::http::Failure;
+use crate::limit::Pace;
 use crate::runtime::{Stuck, block_on};
 use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Part, Result};
 
@@ -27,6 +28,7 @@ pub(crate) struct Sftp {
     root: String,
     location: String,
     connections: usize,
+    pace: Pace,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -92,8 +94,14 @@ impl Problem {
 
 impl Sftp {
     /// Speaks SFTP with what `command` starts. `root` is the repository's path there, `location` what people call it.
-    pub(crate) fn open(command: Vec<String>, root: String, location: String, connections: usize) -> Result<Sftp> {
-        let sftp = Sftp { command, root, location, connections, session: Mutex::default() };
+    pub(crate) fn open(
+        command: Vec<String>,
+        root: String,
+        location: String,
+        connections: usize,
+        pace: Pace,
+    ) -> Result<Sftp> {
+        let sftp = Sftp { command, root, location, connections, pace, session: Mutex::default() };
         sftp.session().map_err(|failure| failure.error("open", &sftp.location))?;
         Ok(sftp)
     }
@@ -104,7 +112,7 @@ impl Sftp {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        let started = Arc::new(block_on(Session::start(&self.command, &self.root))?);
+        let started = Arc::new(block_on(Session::start(&self.command, &self.root, self.pace.clone()))?);
         *session = Some(Arc::clone(&started));
         Ok(started)
     }

@@ -4,7 +4,9 @@ use http::header::{ACCEPT, RANGE};
 use url::Url;
 
 use super::*;
-use crate::http::{self as web, HttpOptions};
+use crate::Options;
+use crate::http as web;
+use crate::limit::Pace;
 use crate::runtime::block_on;
 
 /// A REST server's address with what is needed to get in.
@@ -13,11 +15,12 @@ pub(crate) struct Connection {
     root: Url,
     user: Option<(String, String)>,
     location: String,
+    pace: Pace,
 }
 
 impl Connection {
     /// `address` is `http://…`, `https://…` or `http+unix:///socket:/path/`; `user` replaces what the address says.
-    pub(crate) fn open(address: &str, user: Option<(String, String)>, options: &HttpOptions) -> Result<Connection> {
+    pub(crate) fn open(address: &str, user: Option<(String, String)>, options: &Options) -> Result<Connection> {
         let bad = |why: &str| Error::new(Class::Permanent, "open", "rest:", why);
         let (socket, address) = split_socket(address)?;
         let mut root = Url::parse(&address).map_err(|error| bad(&error.to_string()))?;
@@ -33,7 +36,13 @@ impl Connection {
             Some(socket) => format!("rest:http+unix://{socket}:{}", root.path()),
             None => format!("rest:{root}"),
         };
-        Ok(Connection { client: web::client(options, socket.as_deref())?, root, user, location })
+        Ok(Connection {
+            client: web::client(&options.http, socket.as_deref())?,
+            root,
+            user,
+            location,
+            pace: Pace(options.limiter.clone()),
+        })
     }
 }
 
@@ -79,8 +88,8 @@ impl Transport for Connection {
             outgoing = outgoing.header(ACCEPT, accept);
         }
         block_on(async {
-            let answer = web::send(outgoing, request.body).await?;
-            web::receive(answer, request.limit, into).await
+            let answer = web::send(outgoing, request.body, &self.pace).await?;
+            web::receive(answer, request.limit, &self.pace, into).await
         })
     }
 
@@ -95,14 +104,14 @@ mod tests {
 
     #[test]
     fn the_password_is_used_but_never_shown() {
-        let server = Connection::open("http://me:p%40ss+1@host:8000/repo", None, &HttpOptions::default()).unwrap();
+        let server = Connection::open("http://me:p%40ss+1@host:8000/repo", None, &Options::default()).unwrap();
         assert_eq!(server.user, Some(("me".into(), "p@ss+1".into())));
         assert_eq!(server.location(), "rest:http://host:8000/repo/");
     }
 
     #[test]
     fn a_socket_and_a_path_make_an_address() {
-        let server = Connection::open("http+unix:///run/rest.sock:/my/repo", None, &HttpOptions::default()).unwrap();
+        let server = Connection::open("http+unix:///run/rest.sock:/my/repo", None, &Options::default()).unwrap();
         assert_eq!(server.location(), "rest:http+unix:///run/rest.sock:/my/repo/");
     }
 }

@@ -16,16 +16,17 @@ const AT_ONCE: usize = 32;
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) child: Child,
+    pub(super) pace: Pace,
     root: String,
 }
 
 impl Session {
-    pub(super) async fn start(command: &[String], root: &str) -> Result<Session, Failure> {
+    pub(super) async fn start(command: &[String], root: &str, pace: Pace) -> Result<Session, Failure> {
         let (child, input, output) = Child::start(command, Terminal::Shared)?;
         let options = SftpOptions::new().flush_interval(std::time::Duration::from_millis(1));
         // No time limit: ssh may be asking for a password.
         match Client::new(input, output, options).await {
-            Ok(client) => Ok(Session { client, child, root: root.to_owned() }),
+            Ok(client) => Ok(Session { client, child, pace, root: root.to_owned() }),
             Err(error) => Err(child.failure(&error).await),
         }
     }

@@ -8,6 +8,7 @@ use tokio::io::AsyncSeekExt;
 
 use super::session::Session;
 use super::*;
+use crate::limit::Direction;
 use crate::runtime::in_time;
 
 /// Bytes of one request; every server takes this many.
@@ -31,7 +32,7 @@ impl Session {
                 }
             }
         };
-        let result = fetch(&stored, offset, length, into).await;
+        let result = fetch(&stored, offset, length, &self.pace, into).await;
         in_time(stored.close()).await??;
         result.map(Ok)
     }
@@ -88,7 +89,7 @@ impl Session {
 
     async fn fill(&self, mut stored: File, content: &[u8]) -> Result<(), Problem> {
         in_time(stored.set_permissions(Permissions::from(0o600))).await??;
-        send(&stored, content).await?;
+        send(&stored, content, &self.pace).await?;
         if self.client.support_fsync() {
             in_time(stored.sync_all()).await??;
         }
@@ -132,10 +133,11 @@ impl Session {
     }
 }
 
-async fn send(stored: &File, content: &[u8]) -> Result<(), Problem> {
+async fn send(stored: &File, content: &[u8], pace: &Pace) -> Result<(), Problem> {
     let pieces = stream::iter(content.chunks(PIECE).enumerate()).map(|(number, piece)| {
         let mut stored = stored.clone();
         async move {
+            pace.pass(Direction::Up, piece.len()).await;
             stored.seek(std::io::SeekFrom::Start((number * PIECE) as u64)).await?;
             let mut piece = [Bytes::copy_from_slice(piece)];
             in_time(stored.write_all_zero_copy(&mut piece)).await??;
@@ -145,13 +147,16 @@ async fn send(stored: &File, content: &[u8]) -> Result<(), Problem> {
     pieces.buffer_unordered(IN_FLIGHT).try_collect().await
 }
 
-async fn fetch(stored: &File, offset: u64, length: usize, into: &mut Vec<u8>) -> Result<(), Problem> {
+async fn fetch(stored: &File, offset: u64, length: usize, pace: &Pace, into: &mut Vec<u8>) -> Result<(), Problem> {
     into.clear();
     into.reserve(length.min(256 << 20));
     let starts = (0..length).step_by(PIECE);
     let pieces = stream::iter(starts).map(|start| {
         let stored = stored.clone();
-        async move { fetch_piece(stored, offset + start as u64, PIECE.min(length - start)).await }
+        async move {
+            pace.pass(Direction::Down, PIECE).await;
+            fetch_piece(stored, offset + start as u64, PIECE.min(length - start)).await
+        }
     });
     let mut pieces = pieces.buffered(IN_FLIGHT);
     while let Some(piece) = pieces.next().await {
