@@ -1,8 +1,15 @@
 //! A node: one file, directory, link or device with its metadata.
 
+mod decode;
+mod encode;
+mod time;
+
 use std::sync::Arc;
 
 use backend::Id;
+
+pub(crate) use decode::Owners;
+pub use time::NodeTime;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,17 +30,6 @@ pub enum NodeKind {
     Socket,
     /// Something that restic could not name; never written.
     Irregular,
-}
-
-/// An instant with the offset from UTC under which it is written. Years 0 to 9999.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NodeTime {
-    /// Seconds since 1970.
-    pub seconds: i64,
-    /// Nanoseconds within the second.
-    pub nanoseconds: u32,
-    /// Seconds east of UTC; 0 is written as `Z`.
-    pub offset: i32,
 }
 
 /// One extended attribute.
@@ -90,4 +86,85 @@ pub struct Node {
     pub subtree: Option<Id>,
     /// Why it could not be read completely.
     pub error: String,
+}
+
+impl NodeKind {
+    /// restic's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NodeKind::File => "file",
+            NodeKind::Dir => "dir",
+            NodeKind::Symlink => "symlink",
+            NodeKind::Device => "dev",
+            NodeKind::CharDevice => "chardev",
+            NodeKind::Fifo => "fifo",
+            NodeKind::Socket => "socket",
+            NodeKind::Irregular => "irregular",
+        }
+    }
+
+    /// What restic's word means; an error in words for any other.
+    pub fn parse(name: &str) -> Result<NodeKind, String> {
+        let kind = match name {
+            "file" => NodeKind::File,
+            "dir" => NodeKind::Dir,
+            "symlink" => NodeKind::Symlink,
+            "dev" => NodeKind::Device,
+            "chardev" => NodeKind::CharDevice,
+            "fifo" => NodeKind::Fifo,
+            "socket" => NodeKind::Socket,
+            "irregular" => NodeKind::Irregular,
+            _ => return Err(format!("{name:?} is no type of node")),
+        };
+        Ok(kind)
+    }
+}
+
+impl Node {
+    /// A node of this name and kind; everything else is zero or missing.
+    pub fn new(name: impl Into<Vec<u8>>, kind: NodeKind) -> Node {
+        Node { name: name.into(), kind, ..Node::empty() }
+    }
+
+    /// The name for people: bytes that are no text are replaced.
+    pub fn display_name(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.name)
+    }
+
+    fn empty() -> Node {
+        Node {
+            name: Vec::new(),
+            kind: NodeKind::Irregular,
+            mode: 0,
+            mtime: NodeTime::default(),
+            atime: NodeTime::default(),
+            ctime: NodeTime::default(),
+            uid: 0,
+            gid: 0,
+            user: Arc::default(),
+            group: Arc::default(),
+            inode: 0,
+            device_id: 0,
+            size: 0,
+            links: 0,
+            link_target: Vec::new(),
+            extended_attributes: Vec::new(),
+            generic_attributes: std::collections::BTreeMap::new(),
+            device: 0,
+            content: None,
+            subtree: None,
+            error: String::new(),
+        }
+    }
+}
+
+/// Refuses names that no directory entry can have and that would lead a restore out of its target; errors in words.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), String> {
+    match name {
+        b"" | b"." | b".." => Err(format!("{:?} cannot be a name", String::from_utf8_lossy(name))),
+        _ if name.iter().any(|byte| matches!(byte, b'/' | 0)) => {
+            Err(format!("the name {:?} has a slash or a zero byte in it", String::from_utf8_lossy(name)))
+        }
+        _ => Ok(()),
+    }
 }
