@@ -76,6 +76,14 @@ impl MasterKey {
         MasterKey { secret, data_cipher, nonce_cipher }
     }
 
+    /// True if both are the same key; takes the same time wherever they differ.
+    pub fn is_same(&self, other: &MasterKey) -> bool {
+        let equal =
+            |ours: &[u8], theirs: &[u8]| aws_lc_rs::constant_time::verify_slices_are_equal(ours, theirs).is_ok();
+        let (ours, theirs) = (&self.secret, &other.secret);
+        equal(&ours.encrypt, &theirs.encrypt) & equal(&ours.mac_k, &theirs.mac_k) & equal(&ours.mac_r, &theirs.mac_r)
+    }
+
     /// Reads the JSON that key files carry (`{"mac":{"k","r"},"encrypt"}`); all-zero parts are an error.
     pub fn from_json(json: &[u8]) -> Option<MasterKey> {
         let parsed: KeyJson = serde_json::from_slice(json).ok()?;

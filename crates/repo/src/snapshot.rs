@@ -1,9 +1,17 @@
 //! A snapshot: a root tree plus who, when, what.
 
+mod filter;
+
 use backend::Id;
+use serde::{Deserialize, Deserializer};
+
+use crate::node::NodeTime;
+
+pub use filter::SnapshotFilter;
 
 /// Figures of the backup that made a snapshot.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "restic's names say it")]
 pub struct Summary {
     pub backup_start: String,
@@ -36,31 +44,31 @@ pub struct Snapshot {
     /// Root tree.
     pub tree: Id,
     /// What was backed up, absolute.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub paths: Vec<String>,
     /// Whose machine.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub hostname: String,
     /// Which user ran the backup.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub username: String,
     /// That user's number.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
     pub uid: u32,
     /// That user's group.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
     pub gid: u32,
     /// Patterns that were left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub excludes: Vec<String>,
     /// Tags.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Id of the first version, if metadata was changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Id>,
     /// Program that wrote it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub program_version: String,
     /// Figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,6 +76,11 @@ pub struct Snapshot {
     /// What other programs add; kept when we rewrite a snapshot.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Go writes nil slices as `null`, and other programs may do so elsewhere.
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -78,36 +91,61 @@ fn is_zero(number: &u32) -> bool {
 pub const PARTIAL_TAG: &str = "stead:partial";
 
 impl Snapshot {
+    /// Parses the JSON of a snapshot file; errors in words. Times are checked, so that [`Snapshot::timestamp`] of what
+    /// was parsed does not fail.
+    pub fn parse(json: &[u8]) -> Result<Snapshot, String> {
+        let snapshot: Snapshot = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        snapshot.timestamp()?;
+        Ok(snapshot)
+    }
+
+    /// The JSON that is stored, members in restic's order, then other programs'.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a snapshot is JSON")
+    }
+
     /// The moment it was taken.
     pub fn timestamp(&self) -> Result<jiff::Timestamp, String> {
-        todo!()
+        self.zoned().map(|zoned| zoned.timestamp())
     }
 
     /// The moment, in the zone offset under which it was written: people's calendar for retention.
     pub fn zoned(&self) -> Result<jiff::Zoned, String> {
-        todo!()
+        let words = |error: jiff::Error| format!("{:?} is no time: {error}", self.time);
+        let time = NodeTime::parse(&self.time).ok_or_else(|| format!("{:?} is no time", self.time))?;
+        let timestamp = jiff::Timestamp::new(time.seconds, time.nanoseconds as i32).map_err(words)?;
+        let offset = jiff::tz::Offset::from_seconds(time.offset).map_err(words)?;
+        Ok(timestamp.to_zoned(jiff::tz::TimeZone::fixed(offset)))
     }
 
     /// True for a checkpoint of an unfinished backup.
     pub fn is_partial(&self) -> bool {
-        self.tags.iter().any(|tag| tag == PARTIAL_TAG)
+        self.has_tag(PARTIAL_TAG)
+    }
+
+    /// True if it has this tag.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own == tag)
+    }
+
+    /// Adds tags that it does not have yet; true if there were any.
+    pub fn add_tags(&mut self, tags: &[String]) -> bool {
+        let before = self.tags.len();
+        for tag in tags {
+            if !self.has_tag(tag) {
+                self.tags.push(tag.clone());
+            }
+        }
+        self.tags.len() > before
+    }
+
+    /// Removes tags; true if it had any of them.
+    pub fn remove_tags(&mut self, tags: &[String]) -> bool {
+        let before = self.tags.len();
+        self.tags.retain(|tag| !tags.contains(tag));
+        self.tags.len() < before
     }
 }
 
-/// Which snapshots are meant: any of the hosts, any of the tag lists (all tags of a list), all of the paths.
-#[derive(Clone, Debug, Default)]
-pub struct SnapshotFilter {
-    /// Hosts, any of them; empty means all.
-    pub hosts: Vec<String>,
-    /// Tag lists, any of them; within a list all tags; an empty list entry means "no tags". Empty means all.
-    pub tags: Vec<Vec<String>>,
-    /// Paths, all of them.
-    pub paths: Vec<String>,
-}
-
-impl SnapshotFilter {
-    /// True if the snapshot is meant.
-    pub fn matches(&self, _snapshot: &Snapshot) -> bool {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Times of nodes, as Go writes them: RFC 3339 with up to nine decimals and the offset under which they were seen.
 
+use std::fmt;
+
 /// An instant with the offset from UTC under which it is written. Years 0 to 9999: others are written with the year
 /// clamped, as restic does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,27 @@ impl NodeTime {
         let offset = parse_offset(rest)?;
         let local = days_to(year, month, day) * DAY + hour * 3600 + minute * 60 + second;
         Some(NodeTime { seconds: local - i64::from(offset), nanoseconds, offset })
+    }
+}
+
+impl From<&jiff::Zoned> for NodeTime {
+    fn from(zoned: &jiff::Zoned) -> NodeTime {
+        // Before 1970, jiff counts both parts down from there.
+        let nanoseconds = zoned.timestamp().as_nanosecond();
+        NodeTime {
+            seconds: nanoseconds.div_euclid(1_000_000_000) as i64,
+            nanoseconds: nanoseconds.rem_euclid(1_000_000_000) as u32,
+            offset: zoned.offset().seconds(),
+        }
+    }
+}
+
+/// As Go writes times: snapshots, keys and locks have them, too.
+impl fmt::Display for NodeTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(36);
+        self.write(&mut text);
+        f.pad(std::str::from_utf8(&text).expect("digits and punctuation"))
     }
 }
 
@@ -209,6 +232,16 @@ mod tests {
         }
         let long = NodeTime::parse("1970-01-01T00:00:00.1234567899+00:00").unwrap();
         assert_eq!(long, NodeTime { seconds: 0, nanoseconds: 123_456_789, offset: 0 });
+    }
+
+    #[test]
+    fn times_of_people_are_written_in_their_zone() {
+        let zoned: jiff::Zoned = "1969-07-20T20:17:40.5-04:00[America/New_York]".parse().unwrap();
+        assert_eq!(NodeTime::from(&zoned).to_string(), "1969-07-20T20:17:40.5-04:00");
+        assert_eq!(
+            NodeTime::from(&zoned.with_time_zone(jiff::tz::TimeZone::UTC)).to_string(),
+            "1969-07-21T00:17:40.5Z"
+        );
     }
 
     #[test]
