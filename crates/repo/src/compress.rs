@@ -190,8 +190,11 @@ mod tests {
     const MODES: [Compression; 5] =
         [Compression::Off, Compression::Auto, Compression::Fastest, Compression::Better, Compression::Max];
 
+    /// Text that repeats itself after 64 KiB, so that the highest level is done with it soon.
     fn text(length: usize) -> Vec<u8> {
-        (0u64..).flat_map(|line| format!("line {}\n", line * line).into_bytes()).take(length).collect()
+        let lines = (0u64..).flat_map(|line| format!("line {}\n", line * line).into_bytes());
+        let page: Vec<u8> = lines.take(64 << 10).collect();
+        page.iter().copied().cycle().take(length).collect()
     }
 
     fn noise(length: usize) -> Vec<u8> {

@@ -130,8 +130,8 @@ pub fn parse_header(key: &MasterKey, tail: &[u8], pack_size: u64) -> std::result
 /// Checks a stored length of the encrypted header against the bounds of the format and of the pack.
 fn check_length(length: u32, pack_size: u64) -> std::result::Result<usize, String> {
     let size = length as usize;
-    let fits = u64::from(length) + LENGTH_FIELD as u64 <= pack_size;
-    if size < OVERHEAD + PLAIN_ENTRY || size > MAX_HEADER - LENGTH_FIELD || !fits {
+    let possible = OVERHEAD + PLAIN_ENTRY..=MAX_HEADER - LENGTH_FIELD;
+    if !possible.contains(&size) || u64::from(length) + LENGTH_FIELD as u64 > pack_size {
         return Err(format!("it claims a header of {length} bytes at the end of {pack_size}"));
     }
     Ok(size)

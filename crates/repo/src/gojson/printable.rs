@@ -4,7 +4,7 @@
 //! `restic_escapes_the_characters_that_we_escape` repeats that.
 
 /// True if `strconv.Quote` writes the character as it is. `"` and `\\`, which it escapes as well, count as printable.
-pub fn is_printable(character: char) -> bool {
+pub(crate) fn is_printable(character: char) -> bool {
     let code = u32::from(character);
     if code < 0x80 {
         return (0x20..0x7f).contains(&code);
