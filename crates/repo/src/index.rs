@@ -4,7 +4,6 @@
 //! repository was opened. A cache file is believed only while every index file that it was made of still exists, and every
 //! block of it is checked before its first use: a damaged one is replaced by reading the index files themselves.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use backend::Id;
@@ -13,25 +12,33 @@ use parking_lot::{Mutex, RwLock};
 use crate::blob::BlobLocation;
 use crate::pack::PackedBlob;
 use crate::unpacked::Unpacked;
-use crate::{BlobHandle, Error, Result};
+use crate::{BlobHandle, Error, Result, crew};
 
+mod cache;
 mod file;
 mod learned;
 mod load;
+mod packs;
 mod row;
+mod segment;
 
+pub(crate) use cache::{IndexCache, remove_cache};
 pub use file::{IndexFile, IndexPack};
-pub(crate) use load::remove_cache;
 
 use learned::Learned;
+use segment::{Damaged, Segment};
 
 /// Blobs that an index file holds at most, unless one pack has more.
 pub const MAX_BLOBS: usize = 50_000;
 
 /// Where every blob is. Shared by all threads.
 pub struct Index {
+    files: Arc<Unpacked>,
+    segments: Vec<Segment>,
     learned: RwLock<Learned>,
     marked: Vec<MarkedPack>,
+    replacing: Mutex<()>,
+    incomplete: OnceLock<Arc<Error>>,
 }
 
 /// A pack that a two-phase prune listed for removal.
@@ -44,31 +51,56 @@ pub struct MarkedPack {
 }
 
 impl Index {
+    fn new(files: Arc<Unpacked>, segments: Vec<Segment>, learned: Learned, marked: Vec<MarkedPack>) -> Index {
+        let learned = RwLock::new(learned);
+        Index { files, segments, learned, marked, replacing: Mutex::new(()), incomplete: OnceLock::new() }
+    }
+
     /// Where a blob is; any place where it is stored more than once.
     pub fn find(&self, blob: &BlobHandle) -> Option<BlobLocation> {
+        for segment in self.usable() {
+            match segment.find(blob) {
+                Ok(None) => {}
+                Ok(found) => return found,
+                Err(Damaged) => self.replace(segment),
+            }
+        }
         self.learned.read().find(blob)
     }
 
     /// Every place that holds a blob.
     pub fn locations(&self, blob: &BlobHandle) -> Vec<BlobLocation> {
         let mut locations = Vec::with_capacity(1);
+        for segment in self.usable() {
+            let before = locations.len();
+            let read = segment.rows_of(blob).try_for_each(|location| location.map(|location| locations.push(location)));
+            if read.is_err() {
+                locations.truncate(before);
+                self.replace(segment);
+            }
+        }
         self.learned.read().locations(blob, &mut locations);
         locations
     }
 
     /// True if the blob is stored.
     pub fn contains(&self, blob: &BlobHandle) -> bool {
-        self.learned.read().contains(blob)
+        self.learned.read().contains(blob) || self.find(blob).is_some()
     }
 
     /// An error once the index could not be read to the end: blobs may be missing in what it answers.
     pub fn health(&self) -> Result<()> {
-        Ok(())
+        self.incomplete.get().map_or(Ok(()), |error| Err(Error::Earlier(Arc::clone(error))))
     }
 
     /// How many entries there are, duplicates counted.
     pub fn len(&self) -> usize {
-        self.learned.read().len()
+        self.usable().map(Segment::len).sum::<usize>() + self.learned.read().len()
+    }
+
+    /// How many of the entries lie in cache files, not in memory.
+    pub fn cached(&self) -> usize {
+        self.usable().map(Segment::len).sum()
     }
 
     /// True if nothing is stored.
@@ -81,24 +113,46 @@ impl Index {
         &self.marked
     }
 
-    /// Every entry, pack by pack in ascending order of their names: the pack, its blobs in ascending offset. A pack that
-    /// several index files list comes once, with all its blobs. For prune, check, copy and stats. `each` may use the index.
-    pub fn for_each_pack(&self, each: &mut dyn FnMut(&Id, &[PackedBlob])) {
-        let runs = self.learned.read().runs();
-        let mut blobs = Vec::new();
-        for of_pack in runs.chunk_by(|a, b| a.pack == b.pack) {
-            blobs.clear();
-            let learned = self.learned.read();
-            of_pack.iter().for_each(|run| learned.entries(run, &mut blobs));
-            drop(learned);
-            blobs.sort_unstable_by_key(|entry| (entry.offset, entry.blob));
-            blobs.dedup();
-            each(&of_pack[0].pack, &blobs);
-        }
-    }
-
     /// Learns a pack that was just stored.
     pub fn add_pack(&self, pack: Id, blobs: &[PackedBlob]) {
         self.learned.write().add_pack(pack, blobs);
     }
+
+    fn usable(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().filter(|segment| !segment.is_retired())
+    }
+
+    /// Takes a damaged cache file out of use: what it covers is read from the index files into memory. If that fails, the
+    /// index is incomplete, and [`Index::health`] says so from then on.
+    fn replace(&self, segment: &Segment) {
+        let _replacing = self.replacing.lock();
+        if segment.is_retired() {
+            return;
+        }
+        // A file that cannot be removed is found damaged again.
+        let _ = std::fs::remove_file(segment.path());
+        if let Err(error) = self.learn_what(segment) {
+            let _ = self.incomplete.set(Arc::new(error));
+        }
+        segment.retire();
+    }
+
+    fn learn_what(&self, segment: &Segment) -> Result<()> {
+        let covered = segment.covered().map_err(|Damaged| changed_under_us())?;
+        let threads = crew::size(self.files.backend.connections());
+        let learn = |id: &Id| -> Result<()> {
+            let content = load::read(&self.files, id)?;
+            content.packs.iter().for_each(|pack| self.add_pack(pack.id, &pack.blobs));
+            Ok(())
+        };
+        crew::map(&covered, threads, learn).into_iter().collect()
+    }
 }
+
+/// What was checked and is now different: memory or disk of this machine fail.
+fn changed_under_us() -> Error {
+    Error::SelfCheck { what: "the index cache".into(), reason: "a checked part changed".into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,11 @@ pub use present::{FoundLock, list, remove_all, remove_stale};
 pub(crate) use guard::Guard;
 pub(crate) use held::Held;
 
+/// True if this system has a process with this PID.
+pub(crate) fn is_process_alive(pid: u32) -> bool {
+    owner::is_alive(pid, None)
+}
+
 /// Between writing a lock and looking again for others', as in restic: storage may show files late.
 const SETTLE: Duration = Duration::from_millis(200);
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::compress::Compression;
 use crate::config::Config;
 use crate::crypto::MasterKey;
-use crate::index::{Index, IndexFile};
+use crate::index::{Index, IndexCache, IndexFile};
 use crate::lock::Guard;
 use crate::unpacked::Unpacked;
 use crate::{Cancel, Error, Result, key};
@@ -142,6 +142,11 @@ impl Repository {
         self.guard.check()
     }
 
+    /// The file of the lock under which we work, if there is one. A refresh gives it a new name.
+    pub fn own_lock(&self) -> Option<Id> {
+        self.guard.lock_file()
+    }
+
     /// Loads all index files (from the cache where it has them) and keeps the result. Snapshots must be listed before.
     pub fn load_index(&self) -> Result<&Index> {
         if let Some(index) = self.index.get() {
@@ -151,7 +156,7 @@ impl Repository {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let index = Index::load(&self.files, self.index_cache().as_deref(), &self.options.cancel)?;
+        let index = Index::load(&self.files, self.index_cache().as_ref(), &self.options.cancel)?;
         Ok(self.index.get_or_init(|| index))
     }
 
@@ -166,16 +171,17 @@ impl Repository {
     }
 
     /// Where this repository's index cache lies.
-    fn index_cache(&self) -> Option<PathBuf> {
+    fn index_cache(&self) -> Option<IndexCache> {
         let cache = self.options.cache.as_ref()?;
-        Some(cache.join(self.config.id.to_string()).join("stead-index"))
+        let directory = cache.join(self.config.id.to_string()).join("stead-index");
+        Some(IndexCache { directory, repository: self.config.id })
     }
 
     /// Removes this machine's index cache, durably. Whoever removes index files or packs calls this first, so that no
     /// later run believes in blobs that are gone, however this one ends. The index that is loaded stays usable.
     pub fn invalidate_cache(&self) -> Result<()> {
         match self.index_cache() {
-            Some(directory) => crate::index::remove_cache(&directory),
+            Some(cache) => crate::index::remove_cache(&cache),
             None => Ok(()),
         }
     }

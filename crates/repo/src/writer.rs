@@ -16,6 +16,7 @@ use crate::crypto::OVERHEAD;
 use crate::pack::PackedBlob;
 use crate::{BlobHandle, BlobKind, Error, Repository, Result};
 
+mod again;
 mod audit;
 mod figures;
 mod in_flight;

@@ -58,6 +58,17 @@ struct RawBlob {
     uncompressed_length: Option<u32>,
 }
 
+impl IndexPack {
+    /// A hash of the pack and its blobs, whatever their order: equal for two entries that say the same.
+    pub fn fingerprint(&self) -> Id {
+        let mut blobs = self.blobs.clone();
+        blobs.sort_unstable_by_key(|entry| (entry.offset, entry.blob));
+        let mut text = self.id.as_bytes().to_vec();
+        blobs.iter().for_each(|entry| write_entry(entry, &mut text));
+        Id::of(&text)
+    }
+}
+
 impl IndexFile {
     /// Parses the JSON of an index file. Errors are in words.
     pub fn parse(json: &[u8]) -> Result<IndexFile, String> {
@@ -156,4 +167,52 @@ fn write_id(id: &Id, json: &mut Vec<u8>) {
 
 fn write_number(key: &str, number: u64, json: &mut Vec<u8>) {
     write!(json, "{key}{number}").expect("memory does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESTIC: &str = concat!(
+        r#"{"packs":[{"id":"1010101010101010101010101010101010101010101010101010101010101010","blobs":["#,
+        r#"{"id":"2020202020202020202020202020202020202020202020202020202020202020","type":"tree","offset":0,"length":50},"#,
+        r#"{"id":"3030303030303030303030303030303030303030303030303030303030303030","type":"data","offset":50,"length":77,"#,
+        r#""uncompressed_length":100}]}]}"#,
+        "\n"
+    );
+
+    #[test]
+    fn the_json_is_restics_to_the_byte() {
+        let file = IndexFile::parse(RESTIC.as_bytes()).unwrap();
+        assert_eq!(file.packs[0].blobs.len(), 2);
+        assert_eq!(file.packs[0].blobs[1].uncompressed_length, NonZeroU32::new(100));
+        assert_eq!(String::from_utf8(file.to_json()).unwrap(), RESTIC);
+        assert_eq!(IndexFile::default().to_json(), b"{\"packs\":[]}\n");
+    }
+
+    #[test]
+    fn rustics_additions_are_kept_and_strangers_passed_over() {
+        let json = RESTIC
+            .replace("}]}]}", r#"}],"time":"2026-01-02T03:04:05Z","size":200}],"supersedes":["x"]}"#)
+            .replace(r#","supersedes""#, r#","packs_to_delete":[{"id":"4040404040404040404040404040404040404040404040404040404040404040","blobs":[],"size":9}],"other""#);
+        let file = IndexFile::parse(json.as_bytes()).unwrap();
+        assert_eq!((file.packs[0].size, file.packs[0].time.as_deref()), (Some(200), Some("2026-01-02T03:04:05Z")));
+        assert_eq!(file.packs_to_delete[0].size, Some(9));
+        assert_eq!(IndexFile::parse(&file.to_json()).unwrap(), file);
+    }
+
+    #[test]
+    fn nulls_are_empty_lists() {
+        assert_eq!(IndexFile::parse(br#"{"packs":null}"#).unwrap(), IndexFile::default());
+    }
+
+    #[test]
+    fn lies_about_lengths_are_refused() {
+        let lies = RESTIC.replace(r#""offset":50"#, r#""offset":4294967290"#);
+        assert!(IndexFile::parse(lies.as_bytes()).unwrap_err().contains("beyond 4 GiB"));
+        for bad in ["", "{", "[]", r#"{"packs":[{"id":"xyz","blobs":[]}]}"#, r#"{"packs":[{"blobs":[]}]}"#] {
+            assert!(IndexFile::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(IndexFile::parse(RESTIC.replace("77", "-77").as_bytes()).is_err());
+    }
 }

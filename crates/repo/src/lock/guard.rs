@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backend::Id;
 use parking_lot::Mutex;
 
 use super::Held;
@@ -20,6 +21,11 @@ impl Guard {
 
     pub(super) fn remove(&self, held: &Arc<Held>) {
         self.held.lock().retain(|other| !Arc::ptr_eq(other, held));
+    }
+
+    /// The newest lock's file.
+    pub(crate) fn lock_file(&self) -> Option<Id> {
+        self.held.lock().last().map(|held| held.file())
     }
 
     /// An error once a lock was lost. One that is overdue is proved and renewed first.

@@ -69,6 +69,11 @@ impl Held {
         Ok(self.files.backend.remove(&FileName::new(FileKind::Lock, id))?)
     }
 
+    /// The lock file as it is named now.
+    pub(super) fn file(&self) -> Id {
+        self.state.lock().id
+    }
+
     /// An error unless the lock file is still there and fresh; an old one is renewed first.
     pub(crate) fn prove(&self) -> Result<()> {
         let mut state = self.state.lock();

@@ -36,6 +36,7 @@ impl Repository {
                 };
             }
         }
+        self.index()?.health()?;
         Err(first_error.unwrap_or(Error::MissingBlob(*blob)))
     }
 
