@@ -5,20 +5,33 @@
 
 pub mod blob;
 pub mod cancel;
+pub mod check;
 pub mod chunk;
 pub mod compress;
 pub mod config;
+mod crew;
+pub mod copy;
 pub mod crypto;
 pub mod error;
+pub mod forget;
 pub mod gojson;
 pub mod index;
 pub mod key;
+pub mod ledger;
 pub mod lock;
 pub mod node;
 pub mod pack;
+pub mod progress;
+pub mod prune;
 pub mod repository;
+pub mod retention;
+mod runs;
 pub mod snapshot;
+pub mod stats;
 pub mod tree;
+pub mod used;
+mod workers;
+pub mod unpacked;
 pub mod writer;
 
 pub use backend::Id;
