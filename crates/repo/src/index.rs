@@ -16,6 +16,7 @@ use crate::{BlobHandle, Error, Result, crew};
 
 mod cache;
 mod file;
+mod fingerprint;
 mod learned;
 mod load;
 mod packs;

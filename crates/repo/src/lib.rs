@@ -1,7 +1,6 @@
 //! A repository in restic's format, version 2 written, 1 and 2 read: bytes to blobs to snapshots and back.
 //!
 //! Only this crate knows the format. It never prints, reads the environment or asks the system for the time.
-#![expect(clippy::todo, reason = "skeleton")]
 
 pub mod blob;
 pub mod cancel;
@@ -9,8 +8,8 @@ pub mod check;
 pub mod chunk;
 pub mod compress;
 pub mod config;
-mod crew;
 pub mod copy;
+mod crew;
 pub mod crypto;
 pub mod error;
 pub mod forget;
@@ -29,9 +28,9 @@ mod runs;
 pub mod snapshot;
 pub mod stats;
 pub mod tree;
+pub mod unpacked;
 pub mod used;
 mod workers;
-pub mod unpacked;
 pub mod writer;
 
 pub use backend::Id;

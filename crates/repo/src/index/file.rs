@@ -58,17 +58,6 @@ struct RawBlob {
     uncompressed_length: Option<u32>,
 }
 
-impl IndexPack {
-    /// A hash of the pack and its blobs, whatever their order: equal for two entries that say the same.
-    pub fn fingerprint(&self) -> Id {
-        let mut blobs = self.blobs.clone();
-        blobs.sort_unstable_by_key(|entry| (entry.offset, entry.blob));
-        let mut text = self.id.as_bytes().to_vec();
-        blobs.iter().for_each(|entry| write_entry(entry, &mut text));
-        Id::of(&text)
-    }
-}
-
 impl IndexFile {
     /// Parses the JSON of an index file. Errors are in words.
     pub fn parse(json: &[u8]) -> Result<IndexFile, String> {
