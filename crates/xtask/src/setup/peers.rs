@@ -1,0 +1,152 @@
+//! The newest peers in one folder: restic, rclone and rest-server from Debian sid, whose binaries are static; rustic built by
+//! Cargo; borg and resticpy from Python's index.
+//!
+//! Debian's mirror is the one that this machine uses already. sid gets so low a priority that nothing else is taken from it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::program::{self, Outcome, at};
+use crate::workspace;
+
+const STATIC: [&str; 3] = ["restic", "rclone", "restic-rest-server"];
+const RUSTIC: &str = "0.11.4";
+const PYTHON: [&str; 2] = ["borgbackup==1.4.5", "resticpy"];
+
+const SOURCES: &str = "/etc/apt/sources.list.d/stead-peers.sources";
+const PREFERENCES: &str = "/etc/apt/preferences.d/stead-peers";
+const PINS: &str =
+    "Package: *\nPin: release n=trixie\nPin-Priority: 50\n\nPackage: *\nPin: release n=sid\nPin-Priority: 40\n";
+
+/// Names of peers that are not in the folder.
+pub(super) fn missing() -> Vec<&'static str> {
+    let all = STATIC.into_iter().chain(["rustic", "borg"]);
+    let mut missing: Vec<_> = all.filter(|name| !workspace::peers().join(name).exists()).collect();
+    if !has_resticpy() {
+        missing.push("resticpy");
+    }
+    missing
+}
+
+/// Installs those that are missing.
+pub(super) fn install() -> Outcome {
+    let bin = workspace::peers();
+    at(&bin, fs::create_dir_all(&bin))?;
+    let missing = missing();
+    install_static(&bin, &missing)?;
+    if missing.contains(&"rustic") {
+        install_rustic(&bin)?;
+    }
+    if missing.contains(&"borg") || missing.contains(&"resticpy") {
+        install_python(&bin)?;
+    }
+    Ok(())
+}
+
+/// Where what is not a program is kept: beside the folder of programs.
+fn store() -> PathBuf {
+    let bin = workspace::peers();
+    bin.parent().unwrap_or(&bin).to_path_buf()
+}
+
+fn install_static(bin: &Path, missing: &[&str]) -> Outcome {
+    let wanted: Vec<_> = STATIC.into_iter().filter(|name| missing.contains(name)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    know_sid()?;
+    wanted.into_iter().try_for_each(|name| install_from_sid(bin, name))
+}
+
+fn install_from_sid(bin: &Path, name: &str) -> Outcome {
+    println!("setup: {name} from Debian sid");
+    let room = store().join("download");
+    let _ = fs::remove_dir_all(&room);
+    at(&room, fs::create_dir_all(&room))?;
+    program::output(program::command(["apt-get", "download", "-q", &format!("{name}/sid")]).current_dir(&room))?;
+    let package = at(&room, fs::read_dir(&room))?.next().ok_or("apt-get downloaded nothing")?;
+    let package = at(&room, package)?.path();
+    program::output(program::command(["dpkg", "-x"]).arg(&package).arg(room.join("unpacked")))?;
+    let from = room.join("unpacked/usr/bin").join(name);
+    at(&from, fs::copy(&from, bin.join(name)))?;
+    at(&room, fs::remove_dir_all(&room))
+}
+
+/// Adds trixie and sid from the mirror that the machine uses, at priorities below everything else.
+fn know_sid() -> Outcome {
+    if Path::new(SOURCES).exists() {
+        return Ok(());
+    }
+    if !super::is_root() {
+        return Err("not root; please run `sudo cargo xtask setup` once, for restic, rclone and rest-server".into());
+    }
+    let mirror = mirror().ok_or("found no Debian mirror in this machine's apt sources")?;
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let sources = format!("Types: deb\nURIs: {mirror}\nSuites: trixie sid\nComponents: main\nSigned-By: {keys}\n");
+    at(Path::new(PREFERENCES), fs::write(PREFERENCES, PINS))?;
+    at(Path::new(SOURCES), fs::write(SOURCES, sources))?;
+    program::output(&mut program::command(["apt-get", "update", "-q"])).map(drop)
+}
+
+/// The first mirror in the machine's apt sources, in either of the two formats.
+fn mirror() -> Option<String> {
+    let folder = Path::new("/etc/apt/sources.list.d");
+    let listed = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = [folder.join("debian.sources"), "/etc/apt/sources.list".into()].into_iter().chain(listed);
+    files.filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| text.lines().find_map(mirror_in))
+}
+
+/// The mirror that one line names.
+fn mirror_in(line: &str) -> Option<String> {
+    let is_mirror = |word: &&str| word.contains("://");
+    match line.split_whitespace().next()? {
+        "URIs:" | "deb" => line.split_whitespace().find(is_mirror).map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn install_rustic(bin: &Path) -> Outcome {
+    println!("setup: building rustic, which takes about eight minutes");
+    let root = store().join("rustic");
+    let words = ["install", "rustic-rs", "--version", RUSTIC, "--locked", "--no-default-features", "--quiet", "--root"];
+    program::run(workspace::cargo(words).arg(&root))?;
+    let built = root.join("bin/rustic");
+    at(&built, fs::copy(&built, bin.join("rustic"))).map(drop)
+}
+
+fn install_python(bin: &Path) -> Outcome {
+    println!("setup: borg and resticpy");
+    let room = python_room();
+    if !room.join("bin/pip").exists() {
+        program::output(program::command(["/usr/bin/python3", "-m", "venv", "--clear"]).arg(&room))?;
+    }
+    let pip = room.join("bin/pip");
+    program::output(std::process::Command::new(pip).args(["install", "--quiet"]).args(PYTHON))?;
+    let link = bin.join("borg");
+    let _ = fs::remove_file(&link);
+    at(&link, std::os::unix::fs::symlink(room.join("bin/borg"), &link))
+}
+
+/// The virtual environment that borg and resticpy live in.
+fn python_room() -> PathBuf {
+    store().join("borg")
+}
+
+fn has_resticpy() -> bool {
+    program::succeeds(std::process::Command::new(python_room().join("bin/python")).args(["-c", "import restic"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_read_from_both_formats_of_apt_sources() {
+        let mirror = Some("http://mirror.example/debian".to_owned());
+        assert_eq!(mirror_in("URIs: http://mirror.example/debian"), mirror);
+        assert_eq!(mirror_in("deb [arch=amd64 signed-by=/k] http://mirror.example/debian bookworm main"), mirror);
+        assert_eq!(mirror_in("# deb http://mirror.example/debian bookworm main"), None);
+        assert_eq!(mirror_in("Types: deb"), None);
+        assert_eq!(mirror_in(""), None);
+    }
+}
