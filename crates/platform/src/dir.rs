@@ -28,6 +28,13 @@ impl Dir {
         open_quietly(CWD, path, DIRECTORY).map(|fd| Dir { fd })
     }
 
+    /// Opens a directory by path, links followed, only to reach what is in it by name: needs no permission to list it, and
+    /// [`Dir::names`] is not possible.
+    pub fn open_to_reach(path: &[u8]) -> io::Result<Dir> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Dir { fd: rustix::fs::openat(CWD, path, flags, Mode::empty())? })
+    }
+
     /// Opens a directory in this one; a link is not followed.
     pub fn open_dir(&self, name: &CStr) -> io::Result<Dir> {
         open_quietly(self.fd.as_fd(), name, DIRECTORY).map(|fd| Dir { fd })
