@@ -7,8 +7,11 @@
 //! Retrying, caching and limiting bandwidth are wrappers, which are backends themselves.
 
 mod backend;
+mod cache;
 mod child;
 mod clock;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod error;
 mod file;
 mod http;
@@ -27,6 +30,7 @@ mod runtime;
 mod sftp;
 
 pub use backend::{Backend, FileInfo, Hint, Part};
+pub use cache::{Cache, CacheInfo, list_caches, remove_cache};
 pub use clock::{Clock, SystemClock};
 pub use error::{Class, Error, Result};
 pub use file::{FileKind, FileName};

@@ -84,7 +84,7 @@ impl Session {
     }
 
     async fn create_file(&self, path: &str) -> Result<File, Problem> {
-        Ok(in_time(self.client.options().write(true).create_new(true).open(path)).await??)
+        Ok(in_time(self.client.options().read(true).write(true).create_new(true).open(path)).await??)
     }
 
     async fn fill(&self, mut stored: File, content: &[u8]) -> Result<(), Problem> {

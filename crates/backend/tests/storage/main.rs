@@ -1,0 +1,6 @@
+//! Every backend against the conformance suite, on real servers where it needs one, and against networks that fail.
+
+mod conformance;
+mod faults;
+mod peer;
+mod proxy;

@@ -1,0 +1,75 @@
+//! Real servers on this machine: found, started on a free port, ended with the test.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program among the peers, in the path, or where the system keeps it.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/stead-peers"));
+    let peers = std::env::var_os("STEAD_PEERS").map(PathBuf::from).or(home);
+    let mut folders: Vec<PathBuf> = peers.iter().flat_map(|peers| [peers.join("bin"), peers.clone()]).collect();
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    folders.extend(["/usr/lib/openssh", "/usr/libexec/openssh", "/usr/lib/ssh"].map(PathBuf::from));
+    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The peer's path, or nothing after saying that the test is skipped; with `STEAD_NO_SKIP=1` that is a failure.
+pub(crate) fn need(test: &str, name: &str) -> Option<PathBuf> {
+    let found = find(name);
+    if found.is_none() {
+        eprintln!("SKIPPED {test}: {name} not found");
+        assert!(std::env::var("STEAD_NO_SKIP").as_deref() != Ok("1"), "{test} needs {name}, and no skip is allowed");
+    }
+    found
+}
+
+/// A server process with its port; killed when dropped.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// Starts `program` with arguments that are made from the port, and waits until it listens.
+    pub(crate) fn start(program: &Path, arguments: impl FnOnce(u16) -> Vec<String>) -> Server {
+        let port = free_port();
+        let mut command = Command::new(program);
+        command.args(arguments(port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()));
+        let server = Server { process, port };
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(30), "{} does not listen", program.display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) fn arguments<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
+/// restic's own REST server on `folder`.
+pub(crate) fn rest_server(program: &Path, folder: &Path, more: &[&str]) -> Server {
+    let folder = folder.to_str().unwrap();
+    Server::start(program, |port| {
+        let listen = format!("127.0.0.1:{port}");
+        let mut words = arguments(["--listen", &listen, "--path", folder, "--no-auth"]);
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        words
+    })
+}
