@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use backend::{Backend, FileKind, FileName, Id, Local, Memory, SystemClock};
-use stead_repo as repo;
 
 use repo::chunk::ChunkerKind;
 use repo::compress::Compression;
@@ -13,6 +12,7 @@ use repo::repository::{InitOptions, OpenOptions};
 use repo::snapshot::Snapshot;
 use repo::writer::BlobWriter;
 use repo::{BlobHandle, BlobKind, Cancel, Error, Repository};
+use stead_repo as repo;
 
 fn options() -> OpenOptions {
     OpenOptions {

@@ -48,7 +48,7 @@ impl Index {
                 walk.take(&pack, &mut blobs).map_err(|Damaged| super::changed_under_us())?;
             }
             runs = self.take_runs(runs, &pack, &mut blobs);
-            blobs.sort_unstable_by_key(|entry| (entry.offset, entry.blob));
+            blobs.sort_unstable_by_key(|entry| (entry.offset, entry.blob, entry.length, entry.uncompressed_length));
             blobs.dedup();
             each(&pack, &blobs);
         }
