@@ -14,8 +14,10 @@ use super::{Action, Cause, ItemError, add};
 struct First {
     folder: Arc<Folder>,
     name: Vec<u8>,
-    content: Id,
 }
+
+/// What makes two names one file: inode, device, and content.
+type Key = (u64, u64, Id);
 
 /// Another name.
 struct Other {
@@ -28,7 +30,7 @@ struct Other {
 #[derive(Default)]
 pub(super) struct Links {
     first: Vec<First>,
-    by_inode: HashMap<(u64, u64), usize>,
+    by_key: HashMap<Key, usize>,
     others: Vec<Other>,
 }
 
@@ -36,11 +38,7 @@ impl Links {
     /// True, and noted, if `node` is another name of a file that was met before. Names that only claim to be one file
     /// but differ in content are restored apart: nothing is lost when a file was replaced while it was backed up.
     pub(super) fn is_another_name(&mut self, folder: &Arc<Folder>, node: &Node) -> bool {
-        let Some(key) = key(node) else { return false };
-        let Some(first) = self.by_inode.get(&key).copied().filter(|first| self.first[*first].content == content(node))
-        else {
-            return false;
-        };
+        let Some(first) = key(node).and_then(|key| self.by_key.get(&key).copied()) else { return false };
         self.others.push(Other { folder: folder.clone(), name: node.name.clone(), first });
         true
     }
@@ -48,8 +46,8 @@ impl Links {
     /// Notes the first name of a file that has several.
     pub(super) fn remember(&mut self, folder: &Arc<Folder>, node: &Node) {
         if let Some(key) = key(node) {
-            self.by_inode.insert(key, self.first.len());
-            self.first.push(First { folder: folder.clone(), name: node.name.clone(), content: content(node) });
+            self.by_key.insert(key, self.first.len());
+            self.first.push(First { folder: folder.clone(), name: node.name.clone() });
         }
     }
 
@@ -110,11 +108,11 @@ fn link(
     Ok(if there.is_some() { Action::Updated } else { Action::Restored })
 }
 
-fn key(node: &Node) -> Option<(u64, u64)> {
-    (node.links > 1 && node.inode != 0).then_some((node.inode, node.device_id))
-}
-
-fn content(node: &Node) -> Id {
+fn key(node: &Node) -> Option<Key> {
+    if node.links < 2 || node.inode == 0 {
+        return None;
+    }
     let ids = node.content.as_deref().unwrap_or_default();
-    Id::of(&ids.iter().flat_map(|id| *id.as_bytes()).collect::<Vec<u8>>())
+    let content = Id::of(&ids.iter().flat_map(|id| *id.as_bytes()).collect::<Vec<u8>>());
+    Some((node.inode, node.device_id, content))
 }

@@ -15,7 +15,6 @@ use repo::index::Index;
 
 use super::compare;
 use super::folder::{Folder, OpenFolders, State};
-use super::links::Links;
 use super::metadata::Ground;
 use super::slice::{Flag, Slice};
 use super::walk::Walk;

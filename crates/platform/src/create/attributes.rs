@@ -91,23 +91,23 @@ fn listed(list: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> io::Result<Vec<u8
     }
 }
 
-/// Calls with the size that the system asks for, again when it grew meanwhile.
+/// Calls with a buffer that grows until the answer fits. (An empty one would fit any answer: that is a question of size.)
 fn sized(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; 1 << 10];
     loop {
-        let mut buffer = vec![0; call(&mut [])?];
-        if buffer.is_empty() {
-            return Ok(buffer);
-        }
         match call(&mut buffer) {
             Ok(length) => {
                 buffer.truncate(length);
                 return Ok(buffer);
             }
-            Err(Errno::RANGE) => {}
+            Err(Errno::RANGE) if buffer.len() < LARGEST => buffer.resize(buffer.len() * 4, 0),
             Err(error) => return Err(error),
         }
     }
 }
+
+/// Some file systems know larger attributes than Linux's own.
+const LARGEST: usize = 64 << 20;
 
 /// The way to an entry for calls that know only paths: through the open directory, so that nothing on it can be a link.
 fn path_at(directory: &Directory, name: &[u8]) -> Vec<u8> {

@@ -91,7 +91,7 @@ fn attributes_become_exactly_what_was_wanted() {
     all.retain(|(name, _)| name.starts_with(b"user."));
     all.sort();
     // A temporary folder may be on a file system without attributes: then there is nothing to compare.
-    if !all.is_empty() {
+    if rustix::fs::fsetxattr(&file, c"user.probe", b"", rustix::fs::XattrFlags::empty()).is_ok() {
         assert_eq!(all, [(b"user.kept".to_vec(), b"3".to_vec()), (b"user.new".to_vec(), b"2".to_vec())]);
     }
 }
