@@ -2,6 +2,7 @@
 //!
 //! The packs that the index names do not exist: only loading and searching the index is measured, by
 //! `cargo xtask bench --blobs`. Such a repository is good for nothing else.
+#![expect(clippy::print_stdout, reason = "a program that answers")]
 
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ fn options() -> OpenOptions {
 
 /// A pack with the blobs of these numbers. One pack in sixteen holds trees.
 fn pack(start: u64, end: u64) -> IndexPack {
-    let kind = if start / BLOBS_PER_PACK % 16 == 0 { BlobKind::Tree } else { BlobKind::Data };
+    let kind = if (start / BLOBS_PER_PACK).is_multiple_of(16) { BlobKind::Tree } else { BlobKind::Data };
     let blob = |number: u64| PackedBlob {
         blob: BlobHandle { kind, id: name("blob", number) },
         offset: (number - start) as u32 * (1 << 20),

@@ -4,6 +4,7 @@
 //! Debian's mirror is the one that this machine uses already. sid gets so low a priority that nothing else is taken from it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::program::{self, Outcome, at};
@@ -20,12 +21,8 @@ const PINS: &str =
 
 /// Names of peers that are not in the folder.
 pub(super) fn missing() -> Vec<&'static str> {
-    let all = STATIC.into_iter().chain(["rustic", "borg"]);
-    let mut missing: Vec<_> = all.filter(|name| !workspace::peers().join(name).exists()).collect();
-    if !has_resticpy() {
-        missing.push("resticpy");
-    }
-    missing
+    let all = STATIC.into_iter().chain(["rustic", "borg", "resticpy"]);
+    all.filter(|name| !workspace::peers().join(name).exists()).collect()
 }
 
 /// Installs those that are missing.
@@ -122,18 +119,22 @@ fn install_python(bin: &Path) -> Outcome {
     }
     let pip = room.join("bin/pip");
     program::output(std::process::Command::new(pip).args(["install", "--quiet"]).args(PYTHON))?;
-    let link = bin.join("borg");
-    let _ = fs::remove_file(&link);
-    at(&link, std::os::unix::fs::symlink(room.join("bin/borg"), &link))
+    wrap(&room.join("bin/borg"), &bin.join("borg"))?;
+    // resticpy is a library: its "program" is the interpreter that knows it.
+    program::output(std::process::Command::new(room.join("bin/python")).args(["-c", "import restic"]))?;
+    wrap(&room.join("bin/python"), &bin.join("resticpy"))
+}
+
+/// A script that runs `program`, because an interpreter that is called by another path does not find its packages.
+fn wrap(program: &Path, script: &Path) -> Outcome {
+    let _ = fs::remove_file(script);
+    at(script, fs::write(script, format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display())))?;
+    at(script, fs::set_permissions(script, fs::Permissions::from_mode(0o755)))
 }
 
 /// The virtual environment that borg and resticpy live in.
 fn python_room() -> PathBuf {
     store().join("borg")
-}
-
-fn has_resticpy() -> bool {
-    program::succeeds(std::process::Command::new(python_room().join("bin/python")).args(["-c", "import restic"]))
 }
 
 #[cfg(test)]
