@@ -2,11 +2,13 @@
 //!
 //! Nothing here is a dependency of anything but tests.
 
+pub mod faulty_backend;
 pub mod peer;
 pub mod picture;
 pub mod sample;
 pub mod shop;
 
+pub use faulty_backend::FaultyBackend;
 pub use peer::Peer;
 pub use picture::Picture;
 pub use shop::Shop;
