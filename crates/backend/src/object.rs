@@ -37,7 +37,7 @@ pub(crate) struct Objects {
     /// Storage class that is asked for, if any.
     storage_class: Option<String>,
     /// The store can send the end of an object without being told where it begins.
-    knows_tail: bool,
+    knows_tail: AtomicBool,
     condition: AtomicU8,
     /// We know that there is a repository, so an empty list is just that.
     known: AtomicBool,
@@ -189,19 +189,30 @@ impl Objects {
             Some(GetRange::Bounded(range)) => range.start,
             _ => 0,
         };
-        self.run("read", &file.path(), self.fetch(file, range, into))?;
+        if let Err(error) = self.run("read", &file.path(), self.fetch(file, range, into)) {
+            // Some stores ignore some ranges (the first byte alone, say) and send everything.
+            if !ignored_range(&error) {
+                return Err(error);
+            }
+            self.run("read", &file.path(), self.fetch(file, None, into))?;
+            let (offset, length) =
+                Part::Range { offset: start, length: end - start }.within(into.len() as u64, file)?;
+            into.truncate(offset as usize + length);
+            into.drain(..offset as usize);
+        }
         let got = start + into.len() as u64;
         if got == end { Ok(()) } else { Err(Error::short(file, end, got)) }
     }
 
     fn read_tail(&self, file: &FileName, length: u64, into: &mut Vec<u8>) -> Result<()> {
-        if self.knows_tail && length > 0 {
+        if self.knows_tail.load(Ordering::Relaxed) && length > 0 {
             match self.run("read", &file.path(), self.fetch(file, Some(GetRange::Suffix(length)), into)) {
                 Ok(()) if into.len() as u64 <= length => return Ok(()),
                 Ok(()) => {
                     into.drain(..into.len() - length as usize);
                     return Ok(());
                 }
+                Err(error) if ignored_range(&error) => self.knows_tail.store(false, Ordering::Relaxed),
                 Err(error) if error.class != Class::Corrupt => return Err(error),
                 Err(_) => {} // an empty object has no last byte
             }
@@ -329,6 +340,11 @@ impl Backend for Objects {
         self.put(&FileName::CONFIG, content, PutMode::Overwrite)?;
         self.confirm(&FileName::CONFIG, content)
     }
+}
+
+/// The store sent everything where a part was asked for; the library takes that for an error.
+fn ignored_range(error: &Error) -> bool {
+    error.message.contains("non-partial")
 }
 
 /// What an object below `prefix` is, if its name is one of ours.

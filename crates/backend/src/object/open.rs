@@ -73,7 +73,7 @@ impl Place<'_> {
             location: self.location.clone(),
             connections: self.connections,
             storage_class: None,
-            knows_tail,
+            knows_tail: AtomicBool::new(knows_tail),
             condition: AtomicU8::new(known_condition),
             known: AtomicBool::new(false),
         }

@@ -173,7 +173,7 @@ const S3_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "access"), ("AWS_SECRE
 
 #[test]
 fn s3() {
-    let Some(program) = peer::need("s3", "rclone") else { return };
+    let Some(program) = peer::need_s3("s3") else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = s3_server(&program, folder.path());
     let backend = opened(&format!("s3:http://127.0.0.1:{}/bucket/some/prefix", server.port), &[], &S3_KEYS);
@@ -182,7 +182,7 @@ fn s3() {
 
 #[test]
 fn s3_with_wrong_keys_or_without_a_bucket_is_refused() {
-    let Some(program) = peer::need("s3_with_wrong_keys", "rclone") else { return };
+    let Some(program) = peer::need_s3("s3_with_wrong_keys") else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = s3_server(&program, folder.path());
     let wrong = [("AWS_ACCESS_KEY_ID", "access"), ("AWS_SECRET_ACCESS_KEY", "wrong")];

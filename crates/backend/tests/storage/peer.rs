@@ -25,6 +25,18 @@ pub(crate) fn need(test: &str, name: &str) -> Option<PathBuf> {
     found
 }
 
+/// An rclone that can serve S3, which the one in some distributions cannot.
+pub(crate) fn need_s3(test: &str) -> Option<PathBuf> {
+    let program = need(test, "rclone")?;
+    let help = Command::new(&program).args(["serve", "s3", "--help"]).output().expect("rclone starts");
+    let knows = String::from_utf8_lossy(&help.stdout).contains("--auth-key");
+    if !knows {
+        eprintln!("SKIPPED {test}: {} cannot serve s3", program.display());
+        assert!(std::env::var("STEAD_NO_SKIP").as_deref() != Ok("1"), "{test} needs an rclone that serves S3");
+    }
+    knows.then_some(program)
+}
+
 /// A server process with its port; killed when dropped.
 pub(crate) struct Server {
     process: Child,
@@ -32,11 +44,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` with arguments that are made from the port, and waits until it listens.
+    /// Starts `program` with arguments that are made from a free port, and waits until it listens.
     pub(crate) fn start(program: &Path, arguments: impl FnOnce(u16) -> Vec<String>) -> Server {
         let port = free_port();
+        Server::start_at(program, port, arguments(port))
+    }
+
+    /// Starts `program`, which listens on `port`.
+    pub(crate) fn start_at(program: &Path, port: u16, arguments: Vec<String>) -> Server {
         let mut command = Command::new(program);
-        command.args(arguments(port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()));
         let server = Server { process, port };
         let start = Instant::now();
@@ -65,11 +82,13 @@ pub(crate) fn arguments<const N: usize>(words: [&str; N]) -> Vec<String> {
 
 /// restic's own REST server on `folder`.
 pub(crate) fn rest_server(program: &Path, folder: &Path, more: &[&str]) -> Server {
-    let folder = folder.to_str().unwrap();
-    Server::start(program, |port| {
-        let listen = format!("127.0.0.1:{port}");
-        let mut words = arguments(["--listen", &listen, "--path", folder, "--no-auth"]);
-        words.extend(more.iter().map(|word| (*word).to_owned()));
-        words
-    })
+    Server::start(program, |port| rest_server_arguments(port, folder, more))
+}
+
+/// What restic's own REST server is started with.
+pub(crate) fn rest_server_arguments(port: u16, folder: &Path, more: &[&str]) -> Vec<String> {
+    let listen = format!("127.0.0.1:{port}");
+    let mut words = arguments(["--listen", &listen, "--path", folder.to_str().unwrap(), "--no-auth"]);
+    words.extend(more.iter().map(|word| (*word).to_owned()));
+    words
 }
