@@ -1,0 +1,114 @@
+//! The repository of those who named none: below the user's data directory, with a password that we made.
+//!
+//! Only the user can read the password's file. It exists, durably, before the repository does, so that there is never a
+//! repository whose password nobody knows.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::environment;
+use crate::failure::{Failure, Outcome};
+use crate::password::Password;
+
+/// Where it is, or would be.
+#[derive(Clone, Debug)]
+pub(crate) struct DefaultRepository {
+    /// The repository's directory.
+    pub(crate) directory: PathBuf,
+    /// The file with its password.
+    pub(crate) password_file: PathBuf,
+}
+
+impl DefaultRepository {
+    /// The place in this user's surroundings; `None` without a home.
+    pub(crate) fn place() -> Option<DefaultRepository> {
+        environment::data_directory().map(|below| DefaultRepository::below(&below))
+    }
+
+    fn below(data: &Path) -> DefaultRepository {
+        DefaultRepository { directory: data.join("repository"), password_file: data.join("repository.password") }
+    }
+
+    /// True once somebody backed up to it.
+    pub(crate) fn exists(&self) -> bool {
+        self.directory.join("config").exists()
+    }
+
+    /// The password that was made for it.
+    pub(crate) fn password(&self) -> Outcome<Password> {
+        let doing = |error| Failure::io("read the password of your own repository from", &self.password_file, error);
+        let content = fs::read(&self.password_file).map_err(doing).map_err(|failure| {
+            failure.hint(format!(
+                "put the file back, or name another with `--password-file`; without its password nothing in {} can \
+                 be read",
+                self.directory.display()
+            ))
+        })?;
+        Ok(Password::generated(content.trim_ascii().to_vec()))
+    }
+
+    /// The password that an interrupted first run stored, or a new one, stored.
+    pub(crate) fn make_password(&self) -> Outcome<Password> {
+        if self.password_file.exists() {
+            return self.password();
+        }
+        let password = Password::generate()?;
+        self.store(&password).map_err(|error| Failure::io("store the new password in", &self.password_file, error))?;
+        Ok(password)
+    }
+
+    fn store(&self, password: &Password) -> io::Result<()> {
+        let directory = self.password_file.parent().unwrap_or(Path::new("."));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let new = self.password_file.with_extension("password.new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(password.bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::hard_link(&new, &self.password_file).or_else(|_| fs::rename(&new, &self.password_file))?;
+        _ = fs::remove_file(&new);
+        File::open(directory)?.sync_all()
+    }
+
+    /// What to tell when it was made.
+    pub(crate) fn welcome(&self) -> String {
+        format!(
+            "made a repository for you at {}\n\
+             its password is in {}, which only you can read.\n\
+             Keep a copy of that file somewhere else: without it nobody, you included, can restore anything.\n\
+             This repository is on the same machine as your files. To back up to another disk or machine, name it with \
+             `-r`,\nfor example: stead backup -r /media/usb/backup PATH, or -r sftp:user@host:/backup",
+            self.directory.display(),
+            self.password_file.display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_stored_for_the_user_only_and_found_again() {
+        let room = tempfile::tempdir().expect("room");
+        let place = DefaultRepository::below(&room.path().join("data"));
+        let made = place.make_password().expect("a password");
+        let again = place.make_password().expect("the same");
+        assert_eq!(made.bytes(), again.bytes());
+        assert_eq!(made.bytes(), place.password().expect("the same").bytes());
+        let mode = fs::metadata(&place.password_file).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_lost_password_file_is_said() {
+        let room = tempfile::tempdir().expect("room");
+        let place = DefaultRepository::below(room.path());
+        let failure = place.password().err().expect("no file");
+        assert!(failure.to_string().contains("repository.password"), "{failure}");
+        assert!(failure.advice().expect("a hint").contains("--password-file"));
+    }
+}

@@ -1,0 +1,52 @@
+//! From an error to what helps against it. Hints are the edge's business: the engine only says what happened.
+
+use std::error::Error;
+
+use backend::Class;
+
+use crate::failure::repository_error;
+
+/// Advice for one error of a chain.
+pub(crate) fn for_error(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = repository_error(error) {
+        return for_repository(error);
+    }
+    error.downcast_ref::<backend::Error>().and_then(for_storage)
+}
+
+fn for_repository(error: &repo::Error) -> Option<String> {
+    use repo::Error as E;
+    let hint = match error {
+        E::Backend(error) => return for_storage(error),
+        E::NoRepository { location } => format!("`stead init -r {location}` makes one; check the spelling first"),
+        E::AlreadyInitialised { .. } => "use it as it is, or choose another location".into(),
+        E::WrongPassword => "check the password, its file or command; `--key-hint` tries one key first".into(),
+        E::Damaged { .. } | E::DamagedBlob { .. } | E::MissingBlob(_) => {
+            "`stead check --read-data` tells what else is damaged; the original files, where they still exist, \
+             can be backed up again with `--force`"
+                .into()
+        }
+        E::Locked { .. } => {
+            "wait with `--retry-lock 10m`; if that process is dead, `stead unlock` removes its lock".into()
+        }
+        E::LockLost(_) => "run the command again; nothing that was stored before is lost".into(),
+        E::NoSuchSnapshot(_) => "`stead snapshots` lists them; `latest` is the newest".into(),
+        E::SelfCheck { .. } => "test this machine's memory before trusting it with backups".into(),
+        E::Unsupported(_) => "a newer program may be able to use it".into(),
+        E::Local { .. } => "`--cache-dir` puts the cache elsewhere, `--no-cache` does without".into(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+fn for_storage(error: &backend::Error) -> Option<String> {
+    let hint = match error.class {
+        Class::Offline => "check the network, and the address of the storage",
+        Class::Throttled => "the storage asks for fewer requests: `--limit-upload` and `-o …connections=2` help",
+        Class::Full => "make room on the storage, or `stead forget --prune` what is not needed any more",
+        Class::Rejected => "check the credentials and permissions for the storage",
+        Class::Corrupt => "`stead check --read-data` tells what else is damaged",
+        Class::Transient | Class::NotFound | Class::Permanent => return None,
+    };
+    Some(hint.into())
+}
