@@ -81,6 +81,15 @@ impl Repository {
         })
     }
 
+    /// The same repository through a wrapper of its storage, such as a cache, which must know the repository's id. For a
+    /// repository that was just opened: nothing may be loaded from it yet.
+    pub fn through(self, wrap: impl FnOnce(Arc<dyn Backend>, &Id) -> Arc<dyn Backend>) -> Repository {
+        let backend = wrap(Arc::clone(&self.files.backend), &self.config.id);
+        let key = self.files.key.clone();
+        let files = Arc::new(Unpacked::new(backend, key, self.config.version, self.options.compression));
+        Repository { files, ..self }
+    }
+
     /// The storage.
     pub fn backend(&self) -> &dyn Backend {
         &*self.files.backend
