@@ -39,13 +39,7 @@ fn local() {
 }
 
 fn retry<B: Backend>(inner: B) -> Retry<B> {
-    Retry::new(
-        inner,
-        RetryOptions::default(),
-        Arc::new(SystemClock),
-        Arc::default(),
-        Arc::new(|event| println!("{event:?}")),
-    )
+    Retry::new(inner, RetryOptions::default(), Arc::new(SystemClock), Arc::default(), Arc::new(|_| {}))
 }
 
 #[test]

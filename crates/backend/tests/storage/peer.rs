@@ -1,4 +1,5 @@
 //! Real servers on this machine: found, started on a free port, ended with the test.
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
