@@ -262,3 +262,6 @@ impl Shared {
 }
 
 const _: () = assert!(MAX_BLOB + OVERHEAD < u32::MAX as usize);
+
+#[cfg(test)]
+mod tests;

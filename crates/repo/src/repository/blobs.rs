@@ -1,6 +1,6 @@
 //! Reading blobs: every one is authenticated and has the hash that its name says, and every place that holds it is tried.
 
-use backend::{FileKind, FileName, Id, Part};
+use backend::{FileKind, FileName, Hint, Id, Part};
 
 use super::Repository;
 use crate::blob::BlobLocation;
@@ -48,6 +48,9 @@ impl Repository {
         stored: &mut Vec<u8>,
         plain: &mut Vec<u8>,
     ) -> Result<()> {
+        if blob.kind == BlobKind::Tree {
+            self.backend().hint(Hint::TreePacks(&[location.pack]));
+        }
         let part = Part::Range { offset: location.offset.into(), length: location.length.into() };
         self.backend().read(&FileName::new(FileKind::Pack, location.pack), part, stored)?;
         let decoded = self.decode_blob(blob, location, stored, codec, plain)?;
@@ -60,7 +63,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Reads and parses one tree, through the cache.
+    /// Reads and parses one tree. Storage with a cache keeps the whole pack that it lies in.
     pub fn read_tree(&self, id: &Id) -> Result<Tree> {
         let blob = BlobHandle { kind: BlobKind::Tree, id: *id };
         let json = self.read_blob(&blob)?;

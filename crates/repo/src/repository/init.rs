@@ -107,11 +107,10 @@ pub(super) fn require_config(backend: &dyn Backend) -> Result<()> {
 /// What to say where there is no config.
 fn without_config(backend: &dyn Backend) -> Result<Error> {
     let rest = !is_empty(backend, FileKind::Key)? || !is_empty(backend, FileKind::Snapshot)?;
+    let location = backend.location();
     Ok(match rest {
-        true => {
-            Error::damaged(FileName::CONFIG, "it is missing, but keys or snapshots exist: this is half a repository")
-        }
-        false => Error::NoRepository { location: backend.location() },
+        true => Error::HalfRepository { location },
+        false => Error::NoRepository { location },
     })
 }
 

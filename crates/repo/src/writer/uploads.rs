@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use backend::{FileInfo, FileKind, FileName, Id};
+use backend::{FileInfo, FileKind, FileName, Hint, Id};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
 
 use super::index_queue::Take;
 use super::{OpenPack, Shared};
-use crate::{Error, Result};
+use crate::{BlobKind, Error, Result};
 
 /// A buffer that a large blob made larger than this times its content is not kept.
 const KEPT_CAPACITY: usize = 64 << 20;
@@ -170,6 +170,9 @@ impl Upload<'_> {
         let OpenPack { content, blobs } = &mut self.pack;
         crate::pack::append_header(repo.key(), blobs, content)?;
         let id = Id::of(content);
+        if blobs.iter().any(|entry| entry.blob.kind == BlobKind::Tree) {
+            repo.backend().hint(Hint::TreePacks(&[id]));
+        }
         repo.backend().write(&FileName::new(FileKind::Pack, id), content)?;
         uploads.state.lock().stored.push(FileInfo { id, size: content.len() as u64 });
         repo.index()?.add_pack(id, blobs);
