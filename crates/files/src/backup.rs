@@ -180,12 +180,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(
-        repo: &Repository,
-        source: Source,
-        options: BackupOptions,
-        observer: &dyn Observer,
-    ) -> Result<Prepared> {
+    fn new(repo: &Repository, source: Source, options: BackupOptions, observer: &dyn Observer) -> Result<Prepared> {
         let from = options.working_directory.clone();
         let mut prepared = Prepared {
             options,
@@ -274,6 +269,7 @@ impl Prepared {
             devices: self.devices.clone(),
             zeros: OnceLock::new(),
             errors: AtomicU64::new(self.missing),
+            targets: AtomicU64::new(0),
             changed_while_read: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             counts: Mutex::new(Counts::default()),
@@ -339,7 +335,7 @@ impl Job<'_> {
         }
         let Some((tree, nodes)) = self.run.root.get().copied() else { return self.stopped(&root, &mut checkpoints) };
         drop(root);
-        if nodes == 0 {
+        if nodes == 0 || self.run.targets.load(Ordering::Relaxed) == 0 {
             return Err(BackupError::Empty);
         }
         self.finish(tree, &checkpoints)

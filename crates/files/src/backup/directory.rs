@@ -1,12 +1,11 @@
 //! A directory that is being backed up: a slot for each entry, filled in any order. When the last one is filled its tree can
 //! be written, and its own node fills a slot of the directory above.
 
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-
-use std::collections::VecDeque;
 
 use backend::Id;
 use parking_lot::Mutex;
@@ -53,6 +52,7 @@ pub(super) struct SubJob {
 
 /// What is known of one entry.
 #[derive(Default)]
+#[expect(clippy::large_enum_variant, reason = "nearly all slots end as nodes")]
 pub(super) enum Slot {
     /// It is left out.
     #[default]

@@ -23,22 +23,22 @@ const SMALL: usize = 2 << 20;
 
 /// The paths of a task's directory.
 struct Paths {
-    disk: Vec<u8>,
+    disk: Arc<[u8]>,
     shown: Vec<u8>,
 }
 
 /// What came of a file.
 enum Read {
     /// It is stored.
-    Stored { node: Node, added: u64, added_packed: u64 },
+    Stored { node: Box<Node>, added: u64, added_packed: u64 },
     /// It goes on as a large file.
     Large,
 }
 
 impl Worker<'_> {
     pub(super) fn save_files(&mut self, task: FilesTask) -> Result<()> {
-        let FilesTask { dir, place, jobs } = task;
-        let paths = Paths { disk: dir.path(), shown: dir.shown_path() };
+        let FilesTask { dir, place, path, jobs } = task;
+        let paths = Paths { disk: path, shown: dir.shown_path() };
         for job in jobs {
             if self.run.queue.has_ended() {
                 return Ok(());
@@ -58,7 +58,7 @@ impl Worker<'_> {
                 let change = dir.previous(job.slot, |previous| change(previous, &node));
                 let finished = Finished { kind: ItemKind::File, change, size: node.size, added, added_packed };
                 self.finished_at(item, finished);
-                return self.settle(Arc::clone(dir), job.slot, Some(node));
+                return self.settle(Arc::clone(dir), job.slot, Some(*node));
             }
             Ok(Err(fatal)) => return Err(fatal),
             Err(Trouble::Io(action, error)) => self.run.report_io(action, path(), error),
@@ -111,7 +111,7 @@ impl Worker<'_> {
         node.size = buffer.len() as u64;
         node.content = Some(content);
         self.buffer = buffer;
-        Ok(Read::Stored { node, added, added_packed })
+        Ok(Read::Stored { node: Box::new(node), added, added_packed })
     }
 
     pub(super) fn tell_if_changed(&self, path: impl Fn() -> Vec<u8>, expected: u64, read: u64) {

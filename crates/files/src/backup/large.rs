@@ -84,7 +84,7 @@ impl Worker<'_> {
     /// Reads on in a large file and cuts off chunks.
     pub(super) fn read_window(&mut self, file: &Arc<LargeFile>, mut window: Vec<u8>) -> Result<()> {
         let mut reader = file.reader.lock();
-        let filled = self.skip_holes(file, &mut reader).and_then(|()| Ok(reader.fill(&mut window, self.window_size())));
+        let filled = self.skip_holes(file, &mut reader).map(|()| reader.fill(&mut window, self.window_size()));
         let (filled, more) = match filled? {
             Ok(filled) => filled,
             Err(error) => {

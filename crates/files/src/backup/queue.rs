@@ -36,8 +36,9 @@ pub(super) struct Chunk {
 /// Some files of a directory.
 pub(super) struct FilesTask {
     pub(super) dir: Arc<Directory>,
-    /// The directory they lie in.
+    /// The directory they lie in, and its path.
     pub(super) place: Arc<Dir>,
+    pub(super) path: Arc<[u8]>,
     pub(super) jobs: Vec<FileJob>,
 }
 

@@ -38,6 +38,7 @@ impl Scan<'_> {
     fn targets(&mut self, node: &SourceNode) {
         if let Some(target) = &node.target
             && let Ok(stat) = Stat::of_path(&target.path)
+            && (target.named || !self.is_excluded(&target.path, &stat))
         {
             let device = self.run.devices.as_ref().map(|_| stat.device);
             self.count(target.path.clone(), &stat, device);
@@ -45,6 +46,13 @@ impl Scan<'_> {
         for child in node.children.values() {
             self.targets(child);
         }
+    }
+
+    fn is_excluded(&self, path: &[u8], stat: &Stat) -> bool {
+        let (dir, name) = (path::parent(path), path::last(path));
+        let holds = |held: &[u8]| Stat::of_path(&path::child(dir, held)).is_ok();
+        let excludes = self.run.excludes.within(dir, holds, |_, _| {});
+        excludes.by_name(name) || excludes.by_stat(name, stat)
     }
 
     fn count(&mut self, path: Vec<u8>, stat: &Stat, device: Option<u64>) {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
@@ -81,6 +82,7 @@ impl Worker<'_> {
             dir = Directory::new(Some(dir), job, None);
             dir.set(self.made_up(part, FileType::Directory, time), waiting(), 1);
         }
+        self.run.targets.fetch_add(1, Ordering::Relaxed);
         let node = self.made_up(file, FileType::Regular, time);
         self.run.queue.push_large(Arc::new(LargeFile::from_stream(dir, 0, stream.reader, node)));
         Ok(())

@@ -31,7 +31,7 @@ struct Findings<'d> {
     slots: Vec<Slot>,
     pending: usize,
     subdirs: Vec<SubJob>,
-    batches: Vec<(Arc<Dir>, Vec<FileJob>)>,
+    batches: Vec<FilesTask>,
     batch_bytes: u64,
 }
 
@@ -53,15 +53,14 @@ impl<'d> Findings<'d> {
         (self.slots.len() - 1) as u32
     }
 
-    fn add_file(&mut self, place: &Arc<Dir>, job: FileJob, size: u64) {
+    fn add_file(&mut self, place: &Arc<Dir>, path: &Arc<[u8]>, job: FileJob, size: u64) {
         self.batch_bytes += size;
-        let fits = |jobs: &Vec<FileJob>| jobs.len() < FILES_PER_TASK;
+        let fits = |task: &FilesTask| task.jobs.len() < FILES_PER_TASK && Arc::ptr_eq(&task.place, place);
         match self.batches.last_mut() {
-            Some((last, jobs)) if Arc::ptr_eq(last, place) && fits(jobs) && self.batch_bytes <= BYTES_PER_TASK => {
-                jobs.push(job);
-            }
+            Some(last) if fits(last) && self.batch_bytes <= BYTES_PER_TASK => last.jobs.push(job),
             _ => {
-                self.batches.push((Arc::clone(place), vec![job]));
+                let (dir, place, path) = (Arc::clone(self.dir), Arc::clone(place), Arc::clone(path));
+                self.batches.push(FilesTask { dir, place, path, jobs: vec![job] });
                 self.batch_bytes = size;
             }
         }
@@ -72,7 +71,7 @@ impl<'d> Findings<'d> {
 struct Entry<'e> {
     place: &'e Arc<Dir>,
     /// The path of the directory it lies in.
-    dir_path: &'e [u8],
+    dir_path: &'e Arc<[u8]>,
     file: &'e CStr,
     /// Its name in the snapshot.
     name: &'e [u8],
@@ -139,9 +138,9 @@ impl Worker<'_> {
                 return Ok(false);
             }
         };
-        let dir_path = dir.path();
+        let dir_path: Arc<[u8]> = dir.path().into();
         let mut node = self.maker.node(&dir.name, &stat);
-        self.attributes_of(Subject::open(&*place), &mut node, || dir_path.clone());
+        self.attributes_of(Subject::open(&*place), &mut node, || dir_path.to_vec());
         let mut previous = self.previous(dir);
         let excludes = excludes(self.run, &dir_path, held_by(&names));
         let mut found = Findings::new(dir, names.len());
@@ -267,7 +266,7 @@ impl Worker<'_> {
         let size = entry.stat.size;
         let slot = found.wait(entry.previous);
         let shown_as = (entry.name != entry.file.to_bytes()).then(|| entry.name.to_vec());
-        found.add_file(entry.place, FileJob { slot, file: entry.file.to_owned(), shown_as }, size);
+        found.add_file(entry.place, entry.dir_path, FileJob { slot, file: entry.file.to_owned(), shown_as }, size);
     }
 
     /// Takes the content that the parent snapshot recorded, if all of it is stored.
@@ -304,8 +303,8 @@ impl Worker<'_> {
         if !subdirs.is_empty() {
             self.run.queue.push_subdirs(Subdirs { dir: Arc::clone(dir), jobs: subdirs });
         }
-        for (place, jobs) in batches {
-            self.run.queue.push_files(FilesTask { dir: Arc::clone(dir), place, jobs });
+        for task in batches {
+            self.run.queue.push_files(task);
         }
         Ok(())
     }
@@ -375,7 +374,7 @@ impl Worker<'_> {
         near: &mut Option<(Vec<u8>, Arc<Dir>)>,
         found: &mut Findings<'_>,
     ) {
-        let dir_path = path::parent(&target.path).to_vec();
+        let dir_path: Arc<[u8]> = path::parent(&target.path).into();
         let Some(place) = self.place(&dir_path, near) else { return };
         let Ok(file) = CString::new(path::last(&target.path)) else { return };
         let excludes = (!target.named)
@@ -390,6 +389,9 @@ impl Worker<'_> {
             return self.excluded(found, name);
         }
         let before = found.subdirs.len();
+        if !(stat.is_dir() && self.run.is_own(&stat)) {
+            self.run.targets.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
         self.consider(Entry { place: &place, dir_path: &dir_path, file: &file, name, stat, previous }, found);
         if let Some(job) = found.subdirs.get_mut(before) {
             job.device = device;

@@ -46,6 +46,8 @@ pub(super) struct Run<'r> {
     pub(super) zeros: OnceLock<(usize, Id)>,
     /// Items that could not be backed up.
     pub(super) errors: AtomicU64,
+    /// Targets that were not excluded.
+    pub(super) targets: AtomicU64,
     /// Files whose size changed while they were read.
     pub(super) changed_while_read: AtomicU64,
     /// Stored bytes of new blobs.
@@ -211,7 +213,7 @@ impl<'r> Worker<'r> {
         drop(slots);
         let json = tree.finish();
         let saved = self.save(BlobKind::Tree, &json)?;
-        let mut node = node.ok_or_else(|| BackupError::Internal("a directory without a node was completed"))?;
+        let mut node = node.ok_or(BackupError::Internal("a directory without a node was completed"))?;
         node.subtree = Some(saved.id);
         Ok((node, nodes, SavedTree { id: saved.id, added: if saved.new { json.len() as u64 } else { 0 }, saved }))
     }
