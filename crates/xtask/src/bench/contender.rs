@@ -163,8 +163,9 @@ fn rustic_words(step: Step, places: &Places<'_>) -> Words {
         Step::Check => words(["check", "--read-data"]),
         Step::BackupHalf => with(words(["backup"]), places.half),
         Step::Forget => words(["forget", "--group-by", "", "--keep-last", "1"]),
-        // Without these it only marks packs, and deletes them a day later.
-        Step::Prune => words(["prune", "--instant-delete", "--keep-delete", "0s"]),
+        // Without these it marks packs and deletes them a day later, and repacks no more than a tenth: the others, and
+        // stead, free all that is unused at once.
+        Step::Prune => words(["prune", "--instant-delete", "--keep-delete", "0s", "--max-repack", "unlimited"]),
     }
 }
 

@@ -98,16 +98,20 @@ impl Report {
         let mut text = format!("# Side by side, {date}\n\n");
         let machine = program::output(&mut program::command(["uname", "-srm"]))?;
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let rounds = self.rounds;
+        let rounds =
+            if self.rounds == 1 { "One round".to_owned() } else { format!("Median of {} rounds", self.rounds) };
         text += &format!("{}. {} cores, {}. ", self.versions.join(", "), cores, machine.trim());
-        text += &format!("Median of {rounds} rounds, in turn, page cache warm, repository on the same disk, ");
-        text += "default settings of each.\n\nSeconds of wall time (processor seconds; largest resident set in MiB); ";
+        text += &format!("{rounds}, in turn, page cache warm, repository on the same disk, ");
+        text += "default settings of each (but rustic prunes at once and without a limit, as the others do). What is pruned ";
+        text += "is every second file.\n\nSeconds of wall time (processor seconds; largest resident set in MiB); ";
         text += "*ratio* is stead's wall time by that of the fastest peer.\n\n";
         text += &format!("![wall times]({name}.svg)\n");
         for corpus in self.corpora() {
             text += &self.table(corpus);
         }
-        text += "\n## Floor of this run\n\n| on one core | GB/s |\n|---|---:|\n";
+        if !self.floor.is_empty() {
+            text += "\n## Floor of this run\n\n| on one core | GB/s |\n|---|---:|\n";
+        }
         for Speed { name, rate } in &self.floor {
             text += &format!("| {name} | {rate:.2} |\n");
         }
