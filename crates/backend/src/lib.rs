@@ -28,6 +28,7 @@ mod rest;
 mod retry;
 mod runtime;
 mod sftp;
+mod turns;
 
 pub use backend::{Backend, FileInfo, Hint, Part};
 pub use cache::{Cache, CacheInfo, list_caches, remove_cache};

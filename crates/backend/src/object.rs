@@ -14,6 +14,7 @@ use object_store::{
 };
 
 use crate::runtime::{Stuck, block_on, in_time};
+use crate::turns::Turns;
 use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Part, Result};
 
 mod open;
@@ -39,6 +40,7 @@ pub(crate) struct Objects {
     /// The store can send the end of an object without being told where it begins.
     knows_tail: AtomicBool,
     condition: AtomicU8,
+    turns: Turns,
     /// We know that there is a repository, so an empty list is just that.
     known: AtomicBool,
 }
@@ -306,7 +308,8 @@ impl Backend for Objects {
     }
 
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()> {
-        if self.condition.load(Ordering::Relaxed) != condition::HONOURED
+        let turn = (self.condition.load(Ordering::Relaxed) != condition::HONOURED).then(|| self.turns.take(file));
+        if turn.is_some()
             && let Some(size) = self.look("write", file)?
         {
             return self.compare(file, size, content);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use http::{Method, StatusCode};
 
 use crate::http::{Answer, Failure, MAX_ANSWER, Request};
+use crate::turns::Turns;
 use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Id, Part, ReadBack, Result};
 
 mod connection;
@@ -39,6 +40,7 @@ pub(crate) struct Rest<T> {
     connections: usize,
     read_back: ReadBack,
     replaces: AtomicU8,
+    turns: Turns,
     /// We know that there is a repository, so an empty list is just that.
     known: AtomicBool,
 }
@@ -61,7 +63,7 @@ enum Stored {
 impl<T: Transport> Rest<T> {
     pub(crate) fn new(transport: T, connections: usize, read_back: ReadBack) -> Rest<T> {
         let replaces = AtomicU8::new(replaces::UNKNOWN);
-        Rest { transport, connections, read_back, replaces, known: AtomicBool::new(false) }
+        Rest { transport, connections, read_back, replaces, turns: Turns::default(), known: AtomicBool::new(false) }
     }
 
     fn ask(&self, action: &'static str, what: &str, request: &Request<'_>, into: &mut Vec<u8>) -> Result<Answer> {
@@ -259,7 +261,8 @@ impl<T: Transport> Backend for Rest<T> {
     }
 
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()> {
-        if self.replaces.load(Ordering::Relaxed) != replaces::NO {
+        let turn = (self.replaces.load(Ordering::Relaxed) != replaces::NO).then(|| self.turns.take(file));
+        if turn.is_some() {
             match self.stored(file, content)? {
                 Stored::Same => return Ok(()),
                 Stored::Different => return Err(Error::exists(file)),

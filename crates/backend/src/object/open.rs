@@ -75,6 +75,7 @@ impl Place<'_> {
             storage_class: None,
             knows_tail: AtomicBool::new(knows_tail),
             condition: AtomicU8::new(known_condition),
+            turns: Turns::default(),
             known: AtomicBool::new(false),
         }
     }
