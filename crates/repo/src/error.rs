@@ -16,6 +16,14 @@ pub enum Error {
         /// Where it was looked for.
         location: String,
     },
+    /// Keys or snapshots are at the location, but no config.
+    #[error(
+        "the config of the repository at {location} is missing, but keys or snapshots are there: half a repository"
+    )]
+    HalfRepository {
+        /// Where.
+        location: String,
+    },
     /// A repository, or the rest of one, is at the location already.
     #[error("cannot make a repository at {location}: {found} exists there already")]
     AlreadyInitialised {

@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cache, cat, check, copy, forget, generate, init, key, list, ls, prune, restore, snapshots, stats, tag,
-    unlock, version,
+    backup, cache, cat, check, copy, diff, dump, find, forget, generate, init, key, list, ls, prune, restore,
+    snapshots, stats, tag, unlock, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -30,10 +30,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Init(init::Args),
-    Backup(backup::Args),
+    Backup(Box<backup::Args>),
     Snapshots(snapshots::Args),
     Ls(ls::Args),
-    Restore(restore::Args),
+    Find(Box<find::Args>),
+    Diff(diff::Args),
+    Dump(dump::Args),
+    Restore(Box<restore::Args>),
     Check(check::Args),
     Forget(Box<forget::Args>),
     Prune(prune::Args),
@@ -83,6 +86,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(args) => args.run(&context()?),
         Command::Snapshots(args) => args.run(&context()?),
         Command::Ls(args) => args.run(&context()?),
+        Command::Find(args) => args.run(&context()?),
+        Command::Diff(args) => args.run(&context()?),
+        Command::Dump(args) => args.run(&context()?),
         Command::Restore(args) => args.run(&context()?),
         Command::Check(args) => args.run(&context()?),
         Command::Forget(args) => args.run(&context()?),

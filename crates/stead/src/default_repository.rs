@@ -28,7 +28,7 @@ impl DefaultRepository {
     }
 
     fn below(data: &Path) -> DefaultRepository {
-        DefaultRepository { directory: data.join("repository"), password_file: data.join("repository.password") }
+        DefaultRepository { directory: data.join("repository"), password_file: data.join("password") }
     }
 
     /// True once somebody backed up to it.
@@ -62,7 +62,7 @@ impl DefaultRepository {
     fn store(&self, password: &Password) -> io::Result<()> {
         let directory = self.password_file.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let new = self.password_file.with_extension("password.new");
+        let new = self.password_file.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(password.bytes())?;
@@ -108,7 +108,7 @@ mod tests {
         let room = tempfile::tempdir().expect("room");
         let place = DefaultRepository::below(room.path());
         let failure = place.password().err().expect("no file");
-        assert!(failure.to_string().contains("repository.password"), "{failure}");
+        assert!(failure.to_string().contains("password"), "{failure}");
         assert!(failure.advice().expect("a hint").contains("--password-file"));
     }
 }

@@ -6,6 +6,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use files::dump::DumpError;
+use files::find::UnknownId;
 use files::locate::LocateError;
 use files::{backup, restore};
 
@@ -100,7 +102,7 @@ fn exit_of(error: &(dyn Error + 'static)) -> Option<Exit> {
         return Some(Exit::Interrupted);
     }
     match repository_error(error)? {
-        repo::Error::NoRepository { .. } => Some(Exit::NoRepository),
+        repo::Error::NoRepository { .. } | repo::Error::HalfRepository { .. } => Some(Exit::NoRepository),
         repo::Error::Locked { .. } => Some(Exit::Locked),
         repo::Error::WrongPassword => Some(Exit::WrongPassword),
         repo::Error::Cancelled => Some(Exit::Interrupted),
@@ -118,6 +120,14 @@ pub(crate) fn repository_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&
         },
         () if error.is::<LocateError>() => match error.downcast_ref()? {
             LocateError::Repository(error) => Some(error),
+            _ => None,
+        },
+        () if error.is::<DumpError>() => match error.downcast_ref()? {
+            DumpError::Repository(error) => Some(error),
+            _ => None,
+        },
+        () if error.is::<UnknownId>() => match error.downcast_ref()? {
+            UnknownId::Repository(error) => Some(error),
             _ => None,
         },
         () => match error.downcast_ref()? {

@@ -19,6 +19,9 @@ fn for_repository(error: &repo::Error) -> Option<String> {
     let hint = match error {
         E::Backend(error) => return for_storage(error),
         E::NoRepository { location } => format!("`stead init -r {location}` makes one; check the spelling first"),
+        E::HalfRepository { .. } => {
+            "put the file `config` back from a copy of the storage; nothing else can replace it".into()
+        }
         E::AlreadyInitialised { .. } => "use it as it is, or choose another location".into(),
         E::WrongPassword => "check the password, its file or command; `--key-hint` tries one key first".into(),
         E::Damaged { .. } | E::DamagedBlob { .. } | E::MissingBlob(_) => {
