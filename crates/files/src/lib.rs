@@ -3,7 +3,10 @@
 //! Nothing here prints, reads the environment or asks for the time by itself. Paths are bytes: names need not be text.
 
 pub mod backup;
+pub mod diff;
+pub mod dump;
 pub mod exclude;
+pub mod find;
 pub mod glob;
 pub mod listing;
 pub mod locate;

@@ -19,6 +19,7 @@ use repo::node::Node;
 
 mod compare;
 mod extra;
+mod filter;
 mod folder;
 mod links;
 mod metadata;
@@ -29,6 +30,7 @@ mod special;
 mod walk;
 mod write;
 
+pub use filter::Filter;
 pub(crate) use metadata::unix_mode;
 
 /// What happens to a file that exists already and differs.
@@ -59,6 +61,9 @@ impl Selection {
     pub const ALL: Selection = Selection { itself: true, below: true };
 }
 
+/// Tells user and group for a node's file.
+pub type Owner<'a> = &'a (dyn Fn(&Node) -> (u32, u32) + Sync);
+
 /// How to restore.
 pub struct Options<'a> {
     /// What happens to existing files.
@@ -76,7 +81,7 @@ pub struct Options<'a> {
     /// Decides about extended attributes, by name.
     pub attributes: &'a (dyn Fn(&str) -> bool + Sync),
     /// Whom a node's file shall belong to; `None` takes the numbers of the snapshot.
-    pub owner: Option<&'a (dyn Fn(&Node) -> (u32, u32) + Sync)>,
+    pub owner: Option<Owner<'a>>,
     /// How many threads fetch and write; `None` chooses by machine and storage.
     pub threads: Option<usize>,
 }

@@ -17,7 +17,7 @@ use crate::{FileType, Stat, Time};
 
 mod attributes;
 
-pub use attributes::{Attributes, attributes_at};
+pub use attributes::{Attribute, Attributes, Decide, attributes_at};
 
 /// How an existing file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,10 +16,13 @@ pub(super) fn remove(walk: &mut Walk<'_, '_>, folder: &Folder, wanted: &HashSet<
         Err(error) => return walk.fail("list the directory", error.into()),
     };
     for name in names.iter().filter(|name| !wanted.contains(*name)) {
-        match walk.folders.get(folder) {
+        let outcome = match walk.folders.get(folder) {
             Ok(directory) => Removal::new(walk.run).entry(directory, folder.path_of(name), name),
             Err(error) => return walk.fail("list the directory", error.into()),
         };
+        if outcome == Outcome::Gone {
+            folder.touch();
+        }
     }
 }
 

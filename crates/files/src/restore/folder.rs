@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use hashbrown::HashMap;
 use platform::create::Directory;
@@ -42,13 +42,14 @@ pub(super) struct Folder {
     /// It is restored for itself, not only for something in it.
     pub(super) selected: bool,
     state: AtomicU8,
-    bequeaths: AtomicU8,
+    bequeaths: AtomicBool,
+    touched: AtomicBool,
 }
 
 impl Folder {
     pub(super) fn new(number: u64, parent: Option<Arc<Folder>>, name: Vec<u8>, wanted: Option<Wanted>) -> Folder {
-        let (state, bequeaths) = Default::default();
-        Folder { number, parent, name, wanted, selected: false, state, bequeaths }
+        let (state, bequeaths, touched) = Default::default();
+        Folder { number, parent, name, wanted, selected: false, state, bequeaths, touched }
     }
 
     pub(super) fn state(&self) -> State {
@@ -67,11 +68,25 @@ impl Folder {
 
     /// True if files made here get a group or ACL that they did not ask for.
     pub(super) fn bequeaths(&self) -> bool {
-        self.bequeaths.load(Ordering::Relaxed) != 0
+        self.bequeaths.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_bequeaths(&self, bequeaths: bool) {
-        self.bequeaths.store(u8::from(bequeaths), Ordering::Relaxed);
+        self.bequeaths.store(bequeaths, Ordering::Relaxed);
+    }
+
+    /// True if something in it was restored or removed, or it is restored itself: its metadata must be set in the end.
+    pub(super) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
+    }
+
+    /// Notes that, for all above it, too.
+    pub(super) fn touch(&self) {
+        let mut here = Some(self);
+        while let Some(folder) = here.filter(|folder| !folder.is_touched()) {
+            folder.touched.store(true, Ordering::Relaxed);
+            here = folder.parent.as_deref();
+        }
     }
 
     /// Absolute path within the snapshot of something in this folder.

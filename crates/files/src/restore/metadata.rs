@@ -6,6 +6,9 @@ use repo::node::{Node, NodeTime};
 
 use super::Options;
 
+/// A name and its value.
+type Attribute = (Vec<u8>, Vec<u8>);
+
 /// A node's metadata as it is to be set. Times are kept in parts, which packs them tighter.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -16,7 +19,7 @@ pub(super) struct Wanted {
     modified_seconds: i64,
     accessed_seconds: i64,
     accessed_nanoseconds: u32,
-    attributes: Option<Box<[(Vec<u8>, Vec<u8>)]>>,
+    attributes: Option<Box<[Attribute]>>,
 }
 
 /// What stands where metadata is set.
@@ -91,7 +94,7 @@ impl Wanted {
     }
 }
 
-fn pair((name, value): &(Vec<u8>, Vec<u8>)) -> (&[u8], &[u8]) {
+fn pair((name, value): &Attribute) -> (&[u8], &[u8]) {
     (name, value)
 }
 

@@ -131,11 +131,12 @@ impl<'a> Run<'a> {
     }
 
     fn finish_folder(&self, folder: &Folder, open: &mut OpenFolders<'_>) {
-        let (Some(wanted), State::Fresh | State::Existing | State::Missing) = (&folder.wanted, folder.state()) else {
+        let Some(wanted) = folder.wanted.as_ref().filter(|_| folder.is_touched() && folder.state() != State::Failed)
+        else {
             return;
         };
         let existed = folder.state() == State::Existing;
-        if !self.options.dry_run {
+        if !self.options.dry_run && matches!(folder.state(), State::Fresh | State::Existing) {
             let ground = if existed || folder.bequeaths() { Ground::Used } else { Ground::Plain };
             let opened = open.get(folder).and_then(|directory| directory.readable());
             let result = wanted.apply(ground, None, &self.us, self.options, |metadata| match opened {

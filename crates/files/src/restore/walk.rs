@@ -311,6 +311,7 @@ impl<'r, 'a> Walk<'r, 'a> {
 
     /// Makes a folder and all above it; false if that failed, which is reported once.
     pub(super) fn ensure(&mut self, folder: &Arc<Folder>) -> bool {
+        folder.touch();
         match self.resolve(folder) {
             State::Existing | State::Fresh => return true,
             State::Failed => return false,

@@ -1,7 +1,7 @@
 //! What is selected, overwritten, deleted, and what a dry run does.
 
 use files::pattern::{Case, PatternList};
-use files::restore::{Options, Overwrite, Selection, Summary};
+use files::restore::{Filter, Options, Overwrite, Summary};
 use testkit::Picture;
 
 use crate::world::{THEN, World, link, node};
@@ -46,11 +46,8 @@ fn delete_spares_what_is_not_selected() {
         std::fs::write(path, "x").unwrap();
     }
     let root = world.tree(vec![world.dir("dir", vec![world.file("new", b"new", 10)])]);
-    let excluded = PatternList::new(["*.txt"], Case::Sensitive).unwrap();
-    let select = |path: &[u8], _| {
-        let spared = excluded.matches(path);
-        Selection { itself: !spared, below: !spared }
-    };
+    let filter = Filter::Exclude(vec![PatternList::new(["*.txt"], Case::Sensitive).unwrap()]);
+    let select = |path: &[u8], _| filter.select(path);
     let summary = world.restores(root, target.path(), &Options { delete: true, select: &select, ..Options::default() });
     assert_eq!(summary.files_deleted, 4);
     let exists = |path: &str| target.path().join(path).exists();
@@ -65,16 +62,23 @@ fn included_files_bring_only_their_own_folders() {
     let root = world.tree(vec![
         world.dir("a", vec![world.dir("b", vec![world.file("wanted", b"x", 10), world.file("other", b"x", 10)])]),
         world.dir("c", vec![world.file("other", b"x", 10)]),
+        world.dir("d", vec![world.file("other", b"x", 10)]),
     ]);
-    let included = PatternList::new(["/a/b/wanted"], Case::Sensitive).unwrap();
-    let select = |path: &[u8], _| {
-        let verdict = included.judge(path);
-        Selection { itself: verdict.matched, below: verdict.below_may_match || verdict.matched }
-    };
-    let summary = world.restores(root, target.path(), &Options { select: &select, ..Options::default() });
+    std::fs::create_dir(target.path().join("c")).unwrap();
+    let untouched = std::fs::metadata(target.path().join("c")).unwrap().modified().unwrap();
+    let filter = Filter::Include(vec![
+        PatternList::new(["/a/b/wanted", "/c/nothing", "/d/nothing"], Case::Sensitive).unwrap(),
+        PatternList::new(["WANTED"], Case::Insensitive).unwrap(),
+    ]);
+    let select = |path: &[u8], _| filter.select(path);
+    // With `delete`, every folder on the way is looked at; that leaves no trace on those that are not restored.
+    let options = Options { select: &select, delete: true, ..Options::default() };
+    let summary = world.restores(root, target.path(), &options);
     assert_eq!((summary.total_files, summary.files_restored), (1, 1));
     assert!(target.path().join("a/b/wanted").exists());
-    assert!(!target.path().join("a/b/other").exists() && !target.path().join("c").exists());
+    assert!(!target.path().join("a/b/other").exists() && !target.path().join("c/other").exists());
+    assert!(!target.path().join("d").exists());
+    assert_eq!(std::fs::metadata(target.path().join("c")).unwrap().modified().unwrap(), untouched);
     let time = std::fs::metadata(target.path().join("a/b")).unwrap().modified().unwrap();
     assert_eq!(time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64, THEN);
 }

@@ -8,13 +8,19 @@ use rustix::io::Errno;
 
 use super::Directory;
 
+/// A name and its value.
+pub type Attribute<'a> = (&'a [u8], &'a [u8]);
+
+/// Decides about an attribute by its name.
+pub type Decide<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 /// The attributes that a file is to have.
 #[derive(Clone, Copy)]
 pub struct Attributes<'a> {
     /// Names and values.
-    pub wanted: &'a [(&'a [u8], &'a [u8])],
-    /// Which other attributes may be taken away, by name; `None` takes none away.
-    pub remove: Option<&'a dyn Fn(&[u8]) -> bool>,
+    pub wanted: &'a [Attribute<'a>],
+    /// Which other attributes may be taken away; `None` takes none away.
+    pub remove: Option<Decide<'a>>,
 }
 
 /// Names and values of the attributes of `name`; a link's own. Empty where the file system has none.
