@@ -109,12 +109,12 @@ fn open(backend: Arc<dyn Backend>) -> Arc<Repository> {
     Arc::new(Repository::open(backend, b"secret", options(Arc::new(SystemClock))).unwrap())
 }
 
-/// A backup of 12 MB in four packs; what it stored is in the result if it ended well.
+/// A backup of 7 MiB in two or three packs; what it stored is in the result if it ended well.
 fn back_up(repo: &Arc<Repository>) -> repo::Result<Vec<BlobHandle>> {
     let writer = BlobWriter::new(repo);
     let mut scratch = writer.scratch();
     let mut blobs = Vec::new();
-    for at in 0..12u8 {
+    for at in 0..7u8 {
         let plain = vec![at; 1 << 20];
         let id = writer.save(BlobKind::Data, &plain, &mut scratch)?.id;
         blobs.push(BlobHandle { kind: BlobKind::Data, id });
@@ -145,7 +145,7 @@ fn a_write_that_fails_ends_the_backup_and_the_next_run_heals_it() {
         let memory = made();
         let result = back_up(&open(Faulty::new(&memory, Fault::Fails, first)));
         if let Ok(blobs) = &result {
-            assert!(first >= 6, "{first} writes are too few for a backup");
+            assert!(first >= 4, "{first} writes are too few for a backup");
             return assert_whole(&memory, blobs);
         }
         let error = result.unwrap_err();
@@ -200,7 +200,7 @@ fn a_flush_waits_for_index_files_that_are_on_their_way() {
     let slow = Faulty::new(&memory, Fault::IsSlow, 0);
     let repo = Repository::open(slow, b"secret", options(Arc::new(HastyClock::default()))).unwrap();
     let blobs = back_up(&Arc::new(repo)).unwrap();
-    assert!(memory.list(FileKind::Index).unwrap().len() > 2, "an index file per pack");
+    assert!(memory.list(FileKind::Index).unwrap().len() >= 2, "an index file per pack");
     assert_whole(&memory, &blobs);
 }
 
