@@ -76,8 +76,22 @@ fn a_backup_tells_what_it_did_and_quiet_ones_do_not() {
     assert_eq!(desk.ids().len(), 4);
     let told = desk.backup(&["--dry-run"]);
     assert!(told.contains("Would add"), "{told}");
-    desk.backup(&["--skip-if-unchanged"]);
-    assert_eq!(desk.ids().len(), 4, "neither wrote a snapshot");
+    assert_eq!(desk.ids().len(), 4, "a dry run writes no snapshot");
+}
+
+#[test]
+fn nothing_new_is_no_snapshot_if_asked_so() {
+    let desk = Desk::new();
+    // By a relative path: the folders above are in the snapshot otherwise, and other tests change `/tmp`.
+    let backup = || {
+        let mut command = desk.stead.repository_command(&desk.repository());
+        let command = command.current_dir(desk.room.path()).args(["backup", "--skip-if-unchanged", "source"]);
+        String::from_utf8_lossy(&command.output().expect("runs").stdout).into_owned()
+    };
+    assert!(backup().contains("saved"));
+    let told = backup();
+    assert!(told.contains("no snapshot was made"), "{told}");
+    assert_eq!(desk.ids().len(), 3);
 }
 
 #[test]

@@ -58,8 +58,7 @@ fn every_message_has_restics_fields() {
     fs::create_dir(&source).expect("a folder");
     sample::office(&source, 5, 30);
     let source = source.to_str().expect("UTF-8");
-    let target = room.path().join("target");
-    let target = target.to_str().expect("UTF-8");
+    let target = "TARGET";
     let commands: &[&[&str]] = &[
         &["init"],
         &["backup", source],
@@ -90,8 +89,12 @@ fn every_message_has_restics_fields() {
     ];
     for words in commands {
         let words: Vec<&str> = ["--json"].iter().chain(*words).copied().collect();
-        let theirs = shape(&messages(&restic, &room.path().join("theirs"), &words));
-        let ours = shape(&messages(&stead, &room.path().join("ours"), &words));
+        let [theirs, ours] = [(&restic, "theirs"), (&stead, "ours")].map(|(program, name)| {
+            let own = room.path().join(format!("target of {name}"));
+            let own = own.to_str().expect("UTF-8");
+            let words: Vec<&str> = words.iter().map(|word| if *word == target { own } else { word }).collect();
+            shape(&messages(program, &room.path().join(name), &words))
+        });
         for (field, kind) in theirs.iter().filter(|(field, _)| !may_be_missing(field)) {
             // A dry run writes no snapshot, and ours says no id of one.
             if words.contains(&"--dry-run") && field == "summary.snapshot_id" {

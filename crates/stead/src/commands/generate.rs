@@ -91,7 +91,7 @@ fn markdown(mut command: Command, directory: &Path) -> Outcome {
         let name = subcommand.get_name();
         let short = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
         index.push_str(&format!("- [`stead {name}`]({name}.md): {short}\n"));
-        write(&directory.join(format!("{name}.md")), page(&[subcommand.clone()], "stead").as_bytes())?;
+        write(&directory.join(format!("{name}.md")), page(std::slice::from_ref(subcommand), "stead").as_bytes())?;
     }
     index.push_str("\n## Options that every command takes\n\n");
     index.push_str(&options(&command, |argument| argument.is_global_set()));

@@ -175,7 +175,8 @@ impl Rules {
     fn takes_attribute(&self, name: &str) -> bool {
         let path = format!("/{name}");
         let included = self.include_attributes.is_empty() || self.include_attributes.matches(path.as_bytes());
-        included && !(!self.exclude_attributes.is_empty() && self.exclude_attributes.matches(path.as_bytes()))
+        let excluded = self.exclude_attributes.matches(path.as_bytes());
+        included && !excluded
     }
 }
 
