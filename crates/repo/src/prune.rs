@@ -17,7 +17,10 @@
 //!   write. It took its lock before it loaded the index, and keeps a lock file until after it wrote the snapshot (stopped
 //!   or asleep as well: a writer whose lock file was removed notices and gives up before it writes a snapshot). So a marked
 //!   pack is swept only by a run that finds the delay over *and no lock but its own*, and that finds the pack unused by all
-//!   snapshots then. Locks are not judged by their times: clocks differ, and restic's locks show their last refresh.
+//!   snapshots that it lists *after* it looked at the locks: whoever held one before has its snapshot listed. Locks are not
+//!   judged by their times: clocks differ, and restic's locks show their last refresh.
+//! - Before packs are removed all index files are read anyway, as they are then: a pack that one of them names, against
+//!   what the plan knew, stays.
 //! - A writer that loads the index after the marking does not find the blobs and stores them again.
 //! - A marked pack that a snapshot turns out to use is taken back into the index by the next run, with all its blobs.
 //!   Until then plain restic calls those blobs missing, though they are not.
@@ -119,6 +122,8 @@ pub fn plan_without(
     progress: &dyn Progress,
 ) -> Result<PrunePlan> {
     options.validate(repo)?;
+    // Before the snapshots are listed: see the argument above.
+    let nobody_else = options.when == PruneWhen::Now || marks::nobody_else_is_at_work(repo)?;
     let (based_on, roots) = snapshot_roots(repo, forgotten)?;
     let index = repo.index()?;
     let marks = Marks::new(index.packs_to_delete());
@@ -128,7 +133,7 @@ pub fn plan_without(
     let survey = survey::survey(index, &used)?;
     index.health()?;
     let mut plan = choose::choose(repo, options, survey, &stored, &used)?;
-    marks.decide(repo, options.when, &used, &stored, &mut plan)?;
+    marks.decide(repo, options.when, nobody_else, &used, &stored, &mut plan)?;
     plan.snapshots = roots.len();
     plan.based_on = based_on;
     Ok(plan)

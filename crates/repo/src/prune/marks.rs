@@ -40,18 +40,19 @@ impl<'i> Marks<'i> {
         blobs.filter(|(blob, _)| !index.contains(blob)).collect()
     }
 
-    /// Completes the plan: which marked packs are used again, which go, and which marks mean nothing (any more).
+    /// Completes the plan: which marked packs are used again, which go (if nobody else was at work when the plan was begun),
+    /// and which marks mean nothing (any more).
     pub(super) fn decide(
         &self,
         repo: &Repository,
         when: PruneWhen,
+        may_sweep: bool,
         used: &UsedBlobs,
         stored: &StoredPacks,
         plan: &mut PrunePlan,
     ) -> Result<()> {
         let index = repo.index()?;
         let unknown: HashSet<Id> = plan.unreferenced.iter().copied().collect();
-        let may_sweep = self.may_sweep(repo, when)?;
         for (id, mark) in &self.by_pack {
             let is_needed = mark.blobs.iter().any(|entry| used.contains(&entry.blob) && !index.contains(&entry.blob));
             match (is_needed, stored.get(id)) {
@@ -85,15 +86,6 @@ impl<'i> Marks<'i> {
             false => {}
             true if may_sweep => plan.sweep.push(id),
             true => plan.held_back += 1,
-        }
-    }
-
-    /// Nobody else may be at work: see the argument in [`super`].
-    fn may_sweep(&self, repo: &Repository, when: PruneWhen) -> Result<bool> {
-        match when {
-            PruneWhen::Now => Ok(true),
-            PruneWhen::Delayed(_) if self.by_pack.is_empty() => Ok(true),
-            PruneWhen::Delayed(_) => nobody_else_is_at_work(repo),
         }
     }
 

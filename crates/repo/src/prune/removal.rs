@@ -1,10 +1,12 @@
 //! The last part of a prune: new index files, then old ones go, then packs.
 
+use std::collections::HashSet;
+
 use backend::{FileKind, FileName};
 use parking_lot::Mutex;
 
-use super::rewrite::{self, Changes};
-use super::{PruneOutcome, PrunePlan, marks};
+use super::rewrite::{self, Changes, Rewritten};
+use super::{PruneOutcome, PrunePlan};
 use crate::progress::{Amount, Progress, Step};
 use crate::workers::{self, Workers};
 use crate::{Id, Repository, Result};
@@ -16,12 +18,14 @@ pub(super) fn prune_now(repo: &Repository, plan: &PrunePlan, progress: &dyn Prog
         drop: leaving.into_iter().flatten().copied().collect(),
         unmark: plan.sweep.iter().chain(&plan.void_marks).copied().collect(),
         recover: plan.recover.iter().copied().collect(),
+        expected_unlisted: plan.unreferenced.iter().chain(&plan.sweep).copied().collect(),
         merge: true,
         ..Changes::default()
     };
-    replace_index(repo, &changes, progress)?;
-    let packs = [&plan.repack, &plan.remove, &plan.unreferenced, &plan.sweep];
-    remove_packs(repo, packs.into_iter().flatten().copied().collect(), progress)
+    let listed = replace_index(repo, &changes, progress)?;
+    let unlisted = plan.unreferenced.iter().chain(&plan.sweep).filter(|id| !listed.contains(id));
+    let packs = plan.repack.iter().chain(&plan.remove).chain(unlisted);
+    remove_packs(repo, packs.copied().collect(), progress)
 }
 
 /// Beside running writers: what is dead is marked, what was marked long ago goes.
@@ -34,30 +38,28 @@ pub(super) fn mark_and_sweep(repo: &Repository, plan: &PrunePlan, progress: &dyn
         recover: plan.recover.iter().copied().collect(),
         mark: known.chain(unknown).collect(),
         marked_at: repo.clock().now().to_string(),
+        expected_unlisted: plan.sweep.iter().copied().collect(),
         merge: false,
     };
-    // A program that came since the plan was made knows the index without these packs; one that was there holds a lock.
-    let sweep = match plan.sweep.is_empty() || marks::nobody_else_is_at_work(repo)? {
-        true => plan.sweep.clone(),
-        false => Vec::new(),
-    };
-    let changes = Changes { unmark: sweep.iter().chain(&plan.void_marks).copied().collect(), ..changes };
-    replace_index(repo, &changes, progress)?;
+    let listed = replace_index(repo, &changes, progress)?;
+    let sweep = plan.sweep.iter().filter(|id| !listed.contains(id)).copied().collect();
     let outcome = remove_packs(repo, sweep, progress)?;
     Ok(PruneOutcome { marked_packs: changes.mark.len() as u64, ..outcome })
 }
 
-fn replace_index(repo: &Repository, changes: &Changes, progress: &dyn Progress) -> Result<()> {
-    let replaced = rewrite::rewrite(repo, changes, progress)?;
+/// Returns the packs that are in the index against what the plan expected.
+fn replace_index(repo: &Repository, changes: &Changes, progress: &dyn Progress) -> Result<HashSet<Id>> {
+    let Rewritten { replaced, listed } = rewrite::rewrite(repo, changes, progress)?;
     repo.check_lock()?;
     repo.invalidate_cache()?;
     let backend = repo.backend();
     workers::for_each(
         Workers::requests(repo),
-        replaced.0,
+        replaced,
         || (),
         |(), id| Ok(backend.remove(&FileName::new(FileKind::Index, id))?),
-    )
+    )?;
+    Ok(listed)
 }
 
 /// Removes packs that no index names. One that cannot be removed does no harm and does not keep the others.

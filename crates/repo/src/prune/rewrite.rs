@@ -26,15 +26,22 @@ pub(super) struct Changes {
     pub(super) mark: HashMap<Id, Option<u64>>,
     /// When that is.
     pub(super) marked_at: String,
+    /// Packs that are about to be removed because no index file names them as stored.
+    pub(super) expected_unlisted: HashSet<Id>,
     /// Also merge files that are not full: only where nobody else reads them meanwhile.
     pub(super) merge: bool,
 }
 
-/// Index files that were replaced: to be removed once everything new is stored.
-pub(super) struct Replaced(pub(super) Vec<Id>);
+/// What rewriting left.
+pub(super) struct Rewritten {
+    /// Index files that were replaced: to be removed now that everything new is stored.
+    pub(super) replaced: Vec<Id>,
+    /// Packs that should not have been in the index, but are.
+    pub(super) listed: HashSet<Id>,
+}
 
 /// Stores new index files; the old ones are still there.
-pub(super) fn rewrite(repo: &Repository, changes: &Changes, progress: &dyn Progress) -> Result<Replaced> {
+pub(super) fn rewrite(repo: &Repository, changes: &Changes, progress: &dyn Progress) -> Result<Rewritten> {
     let files = repo.backend().list(FileKind::Index)?;
     progress.begin(Step::RewriteIndex, Amount { items: files.len() as u64, bytes: 0 });
     let rewriter = Rewriter { changes, state: Mutex::default() };
@@ -52,12 +59,12 @@ pub(super) fn rewrite(repo: &Repository, changes: &Changes, progress: &dyn Progr
             Ok(())
         },
     )?;
-    let State { mut builder, replaced, .. } = rewriter.state.into_inner();
+    let State { mut builder, replaced, listed, .. } = rewriter.state.into_inner();
     builder.mark_unknown(changes);
     for last in builder.finish() {
         repo.write_index_file(&last)?;
     }
-    Ok(Replaced(replaced))
+    Ok(Rewritten { replaced, listed })
 }
 
 struct Rewriter<'c> {
@@ -72,6 +79,7 @@ struct State {
     seen: HashSet<Id>,
     recovered: HashSet<Id>,
     replaced: Vec<Id>,
+    listed: HashSet<Id>,
 }
 
 impl Rewriter<'_> {
@@ -79,6 +87,8 @@ impl Rewriter<'_> {
     fn take_in(&self, id: Id, content: IndexFile) -> Vec<IndexFile> {
         let hashes: Vec<Id> = content.packs.iter().map(IndexPack::fingerprint).collect();
         let mut state = self.state.lock();
+        let named = content.packs.iter().map(|pack| pack.id);
+        state.listed.extend(named.filter(|id| self.changes.expected_unlisted.contains(id)));
         let is_new = hashes.iter().all(|hash| !state.seen.contains(hash)) && all_differ(&hashes);
         if is_new && self.may_stay(&content) {
             state.seen.extend(hashes);

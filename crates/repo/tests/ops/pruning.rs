@@ -330,6 +330,99 @@ fn f31_f35_packs_of_a_writer_that_has_not_stored_its_index_yet_stay() {
     assert_eq!(workshop.check(), Vec::<String>::new());
 }
 
+/// Does something once, right after snapshots were listed for the first time.
+struct AfterListing {
+    inner: Arc<dyn Backend>,
+    then: parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Backend for AfterListing {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn connections(&self) -> usize {
+        self.inner.connections()
+    }
+    fn create(&self) -> backend::Result<()> {
+        self.inner.create()
+    }
+    fn list(&self, kind: FileKind) -> backend::Result<Vec<backend::FileInfo>> {
+        let listed = self.inner.list(kind);
+        let then = if kind == FileKind::Snapshot { self.then.lock().take() } else { None };
+        then.into_iter().for_each(|then| then());
+        listed
+    }
+    fn size(&self, file: &FileName) -> backend::Result<u64> {
+        self.inner.size(file)
+    }
+    fn read(&self, file: &FileName, part: backend::Part, into: &mut Vec<u8>) -> backend::Result<()> {
+        self.inner.read(file, part, into)
+    }
+    fn write(&self, file: &FileName, content: &[u8]) -> backend::Result<()> {
+        self.inner.write(file, content)
+    }
+    fn remove(&self, file: &FileName) -> backend::Result<()> {
+        self.inner.remove(file)
+    }
+}
+
+#[test]
+fn f31_a_snapshot_that_appears_between_listing_and_sweeping_keeps_its_packs() {
+    let workshop = Arc::new(Workshop::new());
+    let shared = files(&[("a", &[1, 2]), ("d/b", &[3])]);
+    let old = workshop.save(&shared);
+    let writer = workshop.open();
+    let lock = workshop.lock(&writer, LockKind::Shared);
+    writer.load_index().unwrap();
+    workshop.forget(old);
+    workshop.prune(&thorough(TWO_DAYS));
+    workshop.wait(100);
+    // While the sweeper works on its list of snapshots, the writer writes one and releases its lock.
+    let finish = {
+        let (workshop, shared) = (Arc::clone(&workshop), shared.clone());
+        move || {
+            workshop.save_with(&writer, &shared);
+            drop(lock);
+        }
+    };
+    let then = parking_lot::Mutex::new(Some(Box::new(finish) as Box<dyn FnOnce() + Send>));
+    let sweeper = workshop.open_through(Arc::new(AfterListing { inner: Arc::clone(&workshop.storage), then })).unwrap();
+    let plan = prune::plan_prune(&sweeper, &thorough(TWO_DAYS), &Silent).unwrap();
+    assert_eq!((plan.sweep.len(), plan.held_back), (0, 2));
+    prune::execute(&sweeper, plan, &Silent).unwrap();
+    workshop.prune(&thorough(TWO_DAYS));
+    let new = workshop.list(FileKind::Snapshot)[0];
+    assert_eq!(load(&workshop.open(), new).unwrap(), shared);
+    assert_eq!(workshop.check(), Vec::<String>::new());
+}
+
+#[test]
+fn a_pack_that_an_index_names_since_the_plan_was_made_is_not_removed() {
+    for when in [PruneWhen::Now, TWO_DAYS] {
+        let workshop = Workshop::new();
+        let list = files(&[("a", &[1, 2])]);
+        let id = workshop.save(&list);
+        let entries = all_packs(&workshop);
+        let snapshot = workshop.bytes(FileName::new(FileKind::Snapshot, id));
+        workshop.forget(id);
+        workshop
+            .list(FileKind::Index)
+            .iter()
+            .for_each(|id| workshop.storage.remove(&FileName::new(FileKind::Index, *id)).unwrap());
+        if when == TWO_DAYS {
+            workshop.prune(&thorough(when));
+            workshop.wait(100);
+        }
+        let repo = workshop.open();
+        let plan = prune::plan_prune(&repo, &thorough(when), &Silent).unwrap();
+        assert_eq!(plan.sweep.len() + plan.unreferenced.len(), 2);
+        repo.write_index_file(&index_of(entries)).unwrap();
+        prune::execute(&repo, plan, &Silent).unwrap();
+        workshop.storage.write(&FileName::new(FileKind::Snapshot, id), &snapshot).unwrap();
+        assert_eq!(load(&workshop.open(), id).unwrap(), list);
+    }
+}
+
 #[test]
 fn an_old_orphan_is_swept_when_nobody_is_at_work() {
     let workshop = Workshop::new();

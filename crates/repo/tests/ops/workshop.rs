@@ -125,6 +125,10 @@ impl Workshop {
         *self.clock.0.lock() += SignedDuration::from_hours(hours);
     }
 
+    pub(crate) fn wait_until(&self, time: Timestamp) {
+        *self.clock.0.lock() = time;
+    }
+
     /// Backs up files as a snapshot of now.
     pub(crate) fn save(&self, files: &Files) -> Id {
         self.save_with(&self.open(), files)
