@@ -131,7 +131,7 @@ struct GroupJson<'p> {
 
 #[derive(Serialize)]
 struct ReasonJson<'p> {
-    snapshot: &'p repo::snapshot::Snapshot,
+    snapshot: SnapshotJson<'p>,
     matches: &'p [String],
 }
 
@@ -252,7 +252,10 @@ fn execute(opened: &Opened, output: Output, plan: &ForgetPlan) -> Outcome {
 
 fn group_json(group: &ForgetGroup) -> GroupJson<'_> {
     let keep = group.keep.iter().map(|kept| SnapshotJson::new(kept.id, &kept.snapshot));
-    let reasons = group.keep.iter().map(|kept| ReasonJson { snapshot: &kept.snapshot, matches: &kept.reasons });
+    let reasons = group
+        .keep
+        .iter()
+        .map(|kept| ReasonJson { snapshot: SnapshotJson::new(kept.id, &kept.snapshot), matches: &kept.reasons });
     GroupJson {
         tags: some(&group.key.tags),
         host: &group.key.hostname,
