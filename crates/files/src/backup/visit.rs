@@ -110,6 +110,7 @@ impl Worker<'_> {
             previous.filter(|node| node.kind == NodeKind::Dir).and_then(|node| node.subtree)
         });
         let dir = Directory::new(Some(Arc::clone(&above)), job, previous_tree);
+        self.go_home()?;
         let seen = match &dir.origin {
             Origin::Upper(source) => {
                 let source = std::mem::take(&mut *source.lock());

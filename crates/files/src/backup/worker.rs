@@ -118,6 +118,8 @@ pub(super) struct Worker<'r> {
     pub(super) names: Vec<u8>,
     counts: Counts,
     here: Option<ThreadDir>,
+    /// The directory that this thread stepped into. The repository's own paths may be relative: go home before it is used.
+    inside: Option<Arc<Dir>>,
 }
 
 /// Ends the others' waiting if this thread panics.
@@ -142,6 +144,7 @@ impl<'r> Worker<'r> {
             names: Vec::new(),
             counts: Counts::default(),
             here: ThreadDir::separate().ok(),
+            inside: None,
         }
     }
 
@@ -157,6 +160,11 @@ impl<'r> Worker<'r> {
     }
 
     fn perform(&mut self, task: Task) -> Result<()> {
+        let performed = self.perform_anywhere(task);
+        self.go_home().and(performed)
+    }
+
+    fn perform_anywhere(&mut self, task: Task) -> Result<()> {
         match task {
             Task::Chunk(chunk) => self.save_chunk(chunk),
             Task::Window(file, buffer) => self.read_window(&file, buffer),
@@ -166,6 +174,7 @@ impl<'r> Worker<'r> {
     }
 
     pub(super) fn save(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Saved> {
+        self.go_home()?;
         let saved = self.run.sink.save(kind, plain, &mut self.scratch)?;
         if saved.new {
             self.run.stored.fetch_add(saved.stored, Ordering::Relaxed);
@@ -233,20 +242,38 @@ impl<'r> Worker<'r> {
     /// Fills in the extended attributes of a file that is not open. `path` tells its path where something goes wrong.
     pub(super) fn read_attributes(
         &mut self,
-        place: &Dir,
+        place: &Arc<Dir>,
         file: &std::ffi::CStr,
         node: &mut Node,
         path: impl Fn() -> Vec<u8>,
     ) {
         let fallback;
-        let subject = match &self.here {
-            Some(here) if here.enter(place).is_ok() => Subject::Path(file),
-            _ => {
-                fallback = through_proc(place, file);
-                Subject::Path(&fallback)
-            }
+        let subject = if self.step_into(place) {
+            Subject::Path(file)
+        } else {
+            fallback = through_proc(place, file);
+            Subject::Path(&fallback)
         };
         self.attributes_of(subject, node, path);
+    }
+
+    /// Steps into a directory; false where the system does not let us.
+    fn step_into(&mut self, place: &Arc<Dir>) -> bool {
+        let Some(here) = &self.here else { return false };
+        if self.inside.as_ref().is_some_and(|inside| Arc::ptr_eq(inside, place)) {
+            return true;
+        }
+        let entered = here.enter(&**place).is_ok();
+        if entered {
+            self.inside = Some(Arc::clone(place));
+        }
+        entered
+    }
+
+    /// Goes back to where this thread was at first: before the repository is used, whose paths may be relative.
+    pub(super) fn go_home(&mut self) -> Result<()> {
+        let (Some(here), Some(_)) = (&self.here, self.inside.take()) else { return Ok(()) };
+        here.go_home().map_err(|_| BackupError::Internal("the working directory cannot be entered again"))
     }
 
     /// Fills in the extended attributes of an open file.

@@ -28,6 +28,19 @@ fn a_second_run_without_changes_reads_nothing() {
     assert_eq!(second.summary.total_bytes_processed, first.summary.total_bytes_processed);
 }
 
+/// Threads step into the directories that they look at: for a while a repository named by a relative path was lost to them.
+#[test]
+fn a_repository_may_be_named_by_a_relative_path() {
+    let mut world = World::new();
+    testkit::sample::office(&world.work(), 1, 100);
+    world.reopen_by_relative_path();
+    let first = world.backup_here();
+    world.reopen_by_relative_path();
+    let second = world.backup_here();
+    assert_eq!(world.errors(), Vec::<String>::new());
+    assert_eq!((second.tree, second.summary.files_unmodified), (first.tree, 100));
+}
+
 #[test]
 fn only_changed_files_are_read_again() {
     let mut world = World::new();

@@ -100,6 +100,16 @@ impl World {
         self.watched = Watched::default();
     }
 
+    /// Opens the repository by a path that is relative to this process's directory.
+    pub(crate) fn reopen_by_relative_path(&mut self) {
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(self.repository().strip_prefix("/").unwrap());
+        assert!(relative.is_relative());
+        let backend = Arc::new(Local::new(relative, 2));
+        self.repo = Arc::new(Repository::open(backend, PASSWORD, open_options()).unwrap());
+    }
+
     /// Sees what other programs wrote meanwhile.
     pub(crate) fn fresh(&self) -> Repository {
         Repository::open(Arc::new(Local::new(self.repository(), 2)), PASSWORD, open_options()).unwrap()
