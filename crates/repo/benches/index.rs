@@ -110,7 +110,7 @@ fn writer(blobs: usize, size: usize) {
             writer.save(BlobKind::Data, &plain, &mut scratch).expect("saved");
         }
     });
-    let (hash, ()) = timed(|| (0..blobs).for_each(|_| drop(std::hint::black_box(Id::of(&plain)))));
+    let (hash, ()) = timed(|| (0..blobs).for_each(|_| _ = std::hint::black_box(Id::of(&plain))));
     let rate = |time: Duration| (blobs * size) as f64 / time.as_secs_f64() / 1e6;
     println!(
         "{blobs} new blobs of {size} bytes on one thread: {:.2?} each, {:.0} MB/s",
