@@ -17,7 +17,9 @@ use repo::{Cancel, Repository};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
-    let [repository, password, path, init @ ..] = &args[..] else { return Err("REPOSITORY PASSWORD PATH [init]".into()) };
+    let [repository, password, path, init @ ..] = &args[..] else {
+        return Err("REPOSITORY PASSWORD PATH [init]".into());
+    };
     let location = Arc::new(Local::new(repository, 2));
     let open = OpenOptions {
         key_hint: None,
