@@ -54,8 +54,11 @@ pub enum SourceError {
     },
 }
 
+/// A path that is not there, with the reason.
+pub type Missing<'p> = (&'p Vec<u8>, io::Error);
+
 /// Sorts paths into those that exist and those that do not, with the reason. Relative ones are seen from `from`.
-pub fn existing<'p>(from: &[u8], paths: &'p [Vec<u8>]) -> (Vec<&'p Vec<u8>>, Vec<(&'p Vec<u8>, io::Error)>) {
+pub fn existing<'p>(from: &[u8], paths: &'p [Vec<u8>]) -> (Vec<&'p Vec<u8>>, Vec<Missing<'p>>) {
     let (mut present, mut missing) = (Vec::new(), Vec::new());
     for given in paths {
         match Stat::of_path(&path::absolute(from, given)) {

@@ -14,6 +14,7 @@ fn kills(share: u32) -> u32 {
     all * share / 100
 }
 
+#[expect(clippy::print_stderr, reason = "a seed must be seen to be used again")]
 fn seed() -> u64 {
     let seed = std::env::var("STEAD_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
     eprintln!("STEAD_SEED={seed}");
@@ -113,7 +114,7 @@ fn a_copy_killed_anywhere_ends_well_when_it_is_repeated() {
 
 /// Old promises are checked and taken back now and then, or the loop would spend its time restoring.
 fn keep_the_shop_small(shop: &mut Shop, killed: u32) {
-    if shop.promises() > 12 || (killed > 0 && killed % 40 == 0) {
+    if shop.promises() > 12 || (killed > 0 && killed.is_multiple_of(40)) {
         shop.every_promise_is_kept();
         let mut forget = shop.stead(["forget", "--keep-last", "2", "--prune"]);
         shop.succeeds(&mut forget);

@@ -9,7 +9,7 @@ use testkit::{Peer, sample};
 
 /// What a command shows on a terminal of that many columns.
 fn on_a_terminal(columns: u32, repository: &Path, words: &str) -> Option<String> {
-    let Some(script) = Peer::find("script") else { return None };
+    let script = Peer::find("script")?;
     let stead = env!("CARGO_BIN_EXE_stead");
     let line = format!("stty cols {columns} rows 24; {stead} --no-cache {words}");
     let output = Command::new(script.path())

@@ -96,6 +96,7 @@ impl Peer {
 }
 
 /// Reports that this test is skipped, or fails it where nothing may be skipped.
+#[expect(clippy::print_stderr, reason = "a skip must be seen in the test run's output")]
 pub fn skip(why: &str) {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     assert!(std::env::var_os("STEAD_NO_SKIP").is_none(), "{test} must not be skipped here: {why}");

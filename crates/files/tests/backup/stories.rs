@@ -400,7 +400,7 @@ fn a_directory_that_cannot_be_opened_is_reported_once() {
         assert_eq!(world.names(&outcome), ["open"]);
         return;
     }
-    fs::set_permissions(world.work().join("locked"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(world.work().join("locked"), fs::Permissions::from_mode(0o0)).unwrap();
     assert_eq!(world.names(&world.backup()), ["open"]);
     assert_eq!(world.errors(), ["cannot open /work/locked"]);
 }

@@ -27,6 +27,9 @@ pub(crate) struct World {
     pub(crate) watched: Watched,
 }
 
+/// What happens just before a file is read.
+pub(crate) type BeforeReading = Box<dyn FnMut(&str) + Send>;
+
 /// What an observer heard.
 #[derive(Default)]
 pub(crate) struct Watched {
@@ -34,7 +37,7 @@ pub(crate) struct Watched {
     pub(crate) notices: Mutex<Vec<String>>,
     pub(crate) checkpoints: Mutex<Vec<Id>>,
     /// Called with the name of each file that is about to be read.
-    pub(crate) before_reading: Mutex<Option<Box<dyn FnMut(&str) + Send>>>,
+    pub(crate) before_reading: Mutex<Option<BeforeReading>>,
     pub(crate) started: Mutex<Vec<String>>,
 }
 

@@ -206,7 +206,12 @@ fn finding_by_time_keeps_the_bounds() {
         let patterns = PatternList::new(["late"], Case::Sensitive).unwrap();
         let mut hits = 0;
         let mut finder = Finder::new(&library.repo, Wanted { patterns, oldest, newest });
-        finder.search::<repo::Error>(library.root(1), &mut |_| Ok(hits += 1)).unwrap();
+        finder
+            .search::<repo::Error>(library.root(1), &mut |_| {
+                let _: () = hits += 1;
+                Ok(())
+            })
+            .unwrap();
         hits
     };
     let nanosecond = jiff::SignedDuration::from_nanos(1);

@@ -95,7 +95,7 @@ impl Learned {
     }
 
     fn push(&mut self, row: Row) {
-        if self.count % BLOCK == 0 {
+        if self.count.is_multiple_of(BLOCK) {
             self.blocks.push(Vec::with_capacity(BLOCK));
         }
         let number = self.count as u32;

@@ -29,9 +29,8 @@ impl BlobWriter {
         let _gate = shared.gate.read();
         let entry = PackedBlob { blob: *blob, offset: 0, length: sealed.len() as u32, uncompressed_length };
         let full = shared.packer(blob.kind).append(entry, sealed, &shared.uploads);
-        match full.map_err(|error| shared.uploads.fail(error))? {
-            Some(full) => shared.uploads.send(full),
-            None => {}
+        if let Some(full) = full.map_err(|error| shared.uploads.fail(error))? {
+            shared.uploads.send(full)
         }
         Ok(())
     }

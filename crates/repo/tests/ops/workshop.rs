@@ -198,7 +198,7 @@ pub(crate) fn chunk(number: u32) -> Vec<u8> {
     let mut random = rand::rngs::StdRng::seed_from_u64(number.into());
     let mut bytes = vec![0; random.random_range(100..3000)];
     random.fill_bytes(&mut bytes);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         bytes.iter_mut().for_each(|byte| *byte %= 4);
     }
     bytes
