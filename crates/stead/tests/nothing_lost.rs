@@ -93,7 +93,7 @@ fn a_copy_killed_anywhere_ends_well_when_it_is_repeated() {
             .env("RESTIC_FROM_PASSWORD_FILE", &password);
         command
     };
-    let mut init = to_second(&shop, &["init", "--copy-chunker-params"]);
+    let mut init = to_second(&shop, &["init"]);
     shop.succeeds(&mut init);
     let mut killed = 0;
     while killed < kills(20) {

@@ -42,9 +42,19 @@ fn write_flushed(path: &Path, content: &[u8]) -> io::Result<()> {
     preallocate(&file, content.len())?;
     file.write_all(content)?;
     match file.sync_all() {
-        Err(error) if cannot_flush(&error) => Ok(()),
-        result => result,
+        Err(error) if cannot_flush(&error) => {}
+        result => result?,
     }
+    holds_all(&file, content)
+}
+
+/// The system may say that it wrote more than it did; then the file is shorter.
+fn holds_all(file: &File, content: &[u8]) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    if length == content.len() as u64 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} bytes were written, but the file holds {length}", content.len())))
 }
 
 /// Flushes the names in a directory.
