@@ -167,7 +167,7 @@ mod tests {
             record("path", value, &mut records);
             records
         };
-        assert_eq!(of(b"x"), b"10 path=x\n");
+        assert_eq!(of(b"x"), b"9 path=x\n");
         for length in 80..1_100 {
             let records = of(&vec![b'x'; length]);
             let said: usize = std::str::from_utf8(&records).unwrap().split(' ').next().unwrap().parse().unwrap();

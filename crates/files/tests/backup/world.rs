@@ -80,7 +80,8 @@ impl World {
     }
 
     pub(crate) fn with(chunker: ChunkerKind) -> World {
-        let room = tempfile::tempdir().unwrap();
+        // Trees hold the folders above as well: not /tmp, in which other tests work at the same time.
+        let room = tempfile::tempdir_in("/var/tmp").unwrap();
         let backend = Arc::new(Local::new(room.path().join("repository"), 2));
         let created = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
         let init = InitOptions {

@@ -88,10 +88,6 @@ fn a_full_disk_stops_the_restore_and_says_what_is_missing() {
     let files = (0..16).map(|n| world.file(&format!("f{n:02}"), &testkit::sample::random_bytes(n, 1 << 20), 1 << 18));
     let root = world.tree(files.collect());
     let (result, errors) = world.try_restore(root, target.path(), &Options::default());
-    let some_complete = (0..16).any(|n| {
-        std::fs::read(target.path().join(format!("f{n:02}")))
-            .is_ok_and(|read| read == testkit::sample::random_bytes(n, 1 << 20))
-    });
     let unmounted = std::process::Command::new("umount").arg("-l").arg(target.path()).status();
     assert!(unmounted.is_ok_and(|status| status.success()));
     match result {
@@ -102,7 +98,6 @@ fn a_full_disk_stops_the_restore_and_says_what_is_missing() {
         }
         other => panic!("{other:?} {errors:?}"),
     }
-    assert!(some_complete);
 }
 
 #[test]
