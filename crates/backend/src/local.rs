@@ -35,8 +35,10 @@ impl Local {
         self.root.join(file.path())
     }
 
+    /// False only where a look says so: a look that fails does not mean that nothing is there.
     fn exists(&self) -> bool {
-        self.root.join("config").exists() || self.root.join("keys").is_dir()
+        let there = |name| self.root.join(name).try_exists().unwrap_or(true);
+        there("config") || there("keys")
     }
 
     fn no_repository(&self, action: &'static str) -> Error {

@@ -31,9 +31,10 @@ impl DefaultRepository {
         DefaultRepository { directory: data.join("repository"), password_file: data.join("password") }
     }
 
-    /// True once somebody backed up to it.
-    pub(crate) fn exists(&self) -> bool {
-        self.directory.join("config").exists()
+    /// True once somebody backed up to it. That it cannot be looked at does not mean that it is not there.
+    pub(crate) fn exists(&self) -> Outcome<bool> {
+        let config = self.directory.join("config");
+        config.try_exists().map_err(|error| Failure::io("look for your own repository at", &config, error))
     }
 
     /// The password that was made for it.
@@ -51,7 +52,8 @@ impl DefaultRepository {
 
     /// The password that an interrupted first run stored, or a new one, stored.
     pub(crate) fn make_password(&self) -> Outcome<Password> {
-        if self.password_file.exists() {
+        let looking = |error| Failure::io("look for the password in", &self.password_file, error);
+        if self.password_file.try_exists().map_err(looking)? {
             return self.password();
         }
         let password = Password::generate()?;
@@ -68,8 +70,7 @@ impl DefaultRepository {
         file.write_all(password.bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
-        fs::hard_link(&new, &self.password_file).or_else(|_| fs::rename(&new, &self.password_file))?;
-        _ = fs::remove_file(&new);
+        put_in_place(&new, &self.password_file)?;
         File::open(directory)?.sync_all()
     }
 
@@ -87,6 +88,19 @@ impl DefaultRepository {
     }
 }
 
+/// Gives a file its name unless the name is taken: a password that opens a repository is never replaced.
+fn put_in_place(new: &Path, name: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, new, CWD, name, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(new, name)?;
+            fs::remove_file(new)
+        }
+        result => Ok(result?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +115,16 @@ mod tests {
         assert_eq!(made.bytes(), place.password().expect("the same").bytes());
         let mode = fs::metadata(&place.password_file).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// A look at the file that failed once made a new password in the place of the only one.
+    #[test]
+    fn a_password_is_never_replaced() {
+        let room = tempfile::tempdir().expect("room");
+        let place = DefaultRepository::below(room.path());
+        let made = place.make_password().expect("a password");
+        assert!(place.store(&Password::generate().expect("another")).is_err());
+        assert_eq!(made.bytes(), place.password().expect("the first").bytes());
     }
 
     #[test]

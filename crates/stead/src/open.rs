@@ -128,28 +128,30 @@ impl Context {
             Writes::Nothing => Beside::Unlocked,
             Writes::Snapshots => Beside::Writers,
         };
-        match self.target() {
-            Ok(target) => self.open_with(&target, beside, Cancel::default()),
-            Err(failure) if self.settings.location.is_some() => Err(failure),
-            Err(failure) => {
-                self.make_own(DefaultRepository::place().ok_or(failure)?)?;
-                self.open_with(&self.target()?, beside, Cancel::default())
+        let target = match self.named_or_own()? {
+            Some(target) => target,
+            None => {
+                self.make_own(DefaultRepository::place().ok_or_else(nothing_named)?)?;
+                self.target()?
             }
-        }
+        };
+        self.open_with(&target, beside, Cancel::default())
     }
 
     /// The repository that was named, or the user's own.
     fn target(&self) -> Outcome<Target> {
+        self.named_or_own()?.ok_or_else(nothing_named)
+    }
+
+    /// The same; `None` where none was named and the user has none.
+    fn named_or_own(&self) -> Outcome<Option<Target>> {
         let (password, key_hint) = (self.settings.password.clone(), self.settings.key_hint.clone());
         if let Some(location) = self.settings.location.clone() {
-            return Ok(Target { location, password, key_hint, own: None });
+            return Ok(Some(Target { location, password, key_hint, own: None }));
         }
-        let own = DefaultRepository::place().filter(DefaultRepository::exists).ok_or_else(|| {
-            Failure::new("no repository location was given")
-                .hint("name one with `-r`; `stead backup PATH` makes one for you where you name none")
-        })?;
+        let Some(own) = DefaultRepository::place() else { return Ok(None) };
         let location = own.directory.to_string_lossy().into_owned();
-        Ok(Target { location, password, key_hint, own: Some(own) })
+        Ok(own.exists()?.then_some(Target { location, password, key_hint, own: Some(own) }))
     }
 
     fn make_own(&self, place: DefaultRepository) -> Outcome {
@@ -426,4 +428,9 @@ impl SourceArgs {
         };
         context.open(&target, Beside::Readers)
     }
+}
+
+fn nothing_named() -> Failure {
+    Failure::new("no repository location was given")
+        .hint("name one with `-r`; `stead backup PATH` makes one for you where you name none")
 }
