@@ -89,7 +89,7 @@ impl BlobWriter {
     pub fn new(repo: &Arc<Repository>) -> BlobWriter {
         let target = repo.options().pack_size;
         let connections = repo.backend().connections().max(1);
-        let (uploads, jobs) = Uploads::new(2 * OPEN_PACKS + connections);
+        let (uploads, jobs) = Uploads::new(OPEN_PACKS + connections);
         let shared = Arc::new(Shared {
             repo: Arc::clone(repo),
             gate: RwLock::new(()),
@@ -147,8 +147,8 @@ impl BlobWriter {
             let _all_saves_are_packed = shared.gate.write();
             (shared.data.take_all(), shared.trees.take_all())
         };
-        shared.close_leftovers(&shared.data, data);
-        shared.close_leftovers(&shared.trees, trees);
+        shared.close_leftovers(BlobKind::Data, data);
+        shared.close_leftovers(BlobKind::Tree, trees);
         shared.uploads.wait_for_all()?;
         shared.write_index_files(index_queue::Take::All)?;
         shared.repo.index()?.health()?;
@@ -202,7 +202,7 @@ impl Shared {
         let length = scratch.sealed.len() as u32;
         let entry = PackedBlob { blob: *blob, offset: 0, length, uncompressed_length };
         if let Some(full) = self.packer(blob.kind).append(entry, &scratch.sealed, &self.uploads)? {
-            self.uploads.send(full);
+            self.uploads.send(blob.kind, full);
         }
         self.counters.add(blob.kind, plain.len() as u64, length.into());
         Ok(length.into())
@@ -247,17 +247,18 @@ impl Shared {
     }
 
     /// Sends what is left in open packs of a kind, as one pack where that does not get much too large.
-    fn close_leftovers(&self, packer: &Packer, mut packs: Vec<OpenPack>) {
+    fn close_leftovers(&self, kind: BlobKind, mut packs: Vec<OpenPack>) {
         packs.sort_by_key(|pack| std::cmp::Reverse(pack.size()));
         let mut packs = packs.into_iter();
         let Some(mut largest) = packs.next() else { return };
+        let target = self.packer(kind).target();
         for pack in packs {
-            match largest.size() + pack.size() <= packer.target() + packer.target() / 4 {
-                true => self.uploads.give_back(largest.absorb(pack)),
-                false => self.uploads.send(pack),
+            match largest.size() + pack.size() <= target + target / 4 {
+                true => self.uploads.give_back(kind, largest.absorb(pack)),
+                false => self.uploads.send(kind, pack),
             }
         }
-        self.uploads.send(largest);
+        self.uploads.send(kind, largest);
     }
 }
 

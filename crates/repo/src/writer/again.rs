@@ -30,7 +30,7 @@ impl BlobWriter {
         let entry = PackedBlob { blob: *blob, offset: 0, length: sealed.len() as u32, uncompressed_length };
         let full = shared.packer(blob.kind).append(entry, sealed, &shared.uploads);
         if let Some(full) = full.map_err(|error| shared.uploads.fail(error))? {
-            shared.uploads.send(full)
+            shared.uploads.send(blob.kind, full)
         }
         Ok(())
     }

@@ -61,14 +61,14 @@ impl Packer {
     /// Adds a sealed blob; returns the pack if that fills it. Waits for a buffer while all are being uploaded.
     pub(super) fn append(&self, entry: PackedBlob, sealed: &[u8], uploads: &Uploads) -> Result<Option<OpenPack>> {
         if sealed.len() as u64 >= self.target {
-            let mut own = uploads.buffer()?;
+            let mut own = uploads.buffer(entry.blob.kind)?;
             own.append(entry, sealed);
             return Ok(Some(own));
         }
         let mut slot = self.slots[rand::rng().random_range(0..self.slots.len())].lock();
         let pack = match &mut *slot {
             Some(pack) => pack,
-            none => none.insert(uploads.buffer()?),
+            none => none.insert(uploads.buffer(entry.blob.kind)?),
         };
         pack.append(entry, sealed);
         let full = pack.size() >= self.target || pack.blobs.len() >= MAX_BLOBS;

@@ -19,7 +19,15 @@ const KEPT_CAPACITY: usize = 64 << 20;
 /// A full pack and its place in the order of closing.
 pub(super) struct Job {
     number: u64,
+    kind: BlobKind,
     pack: OpenPack,
+}
+
+/// Buffers of one kind of pack: those of trees stay small.
+struct Buffers {
+    spare: Vec<OpenPack>,
+    /// Buffers that may still be made.
+    unmade: usize,
 }
 
 /// The state that savers, upload threads and `flush` share.
@@ -30,9 +38,8 @@ pub(super) struct Uploads {
 }
 
 struct State {
-    spare: Vec<OpenPack>,
-    /// Buffers that may still be made.
-    unmade: usize,
+    data: Buffers,
+    trees: Buffers,
     next: u64,
     /// Numbers of packs that were sent and are not stored yet.
     under_way: BTreeSet<u64>,
@@ -41,12 +48,12 @@ struct State {
 }
 
 impl Uploads {
-    /// With at most `buffers` packs in memory.
+    /// With at most `buffers` packs of each kind in memory.
     pub(super) fn new(buffers: usize) -> (Uploads, Receiver<Job>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let state = State {
-            spare: Vec::new(),
-            unmade: buffers,
+            data: Buffers { spare: Vec::new(), unmade: buffers },
+            trees: Buffers { spare: Vec::new(), unmade: buffers },
             next: 0,
             under_way: BTreeSet::new(),
             failure: None,
@@ -73,40 +80,36 @@ impl Uploads {
     }
 
     /// An empty pack; waits while all are in use.
-    pub(super) fn buffer(&self) -> Result<OpenPack> {
+    pub(super) fn buffer(&self, kind: BlobKind) -> Result<OpenPack> {
         let mut state = self.state.lock();
         loop {
             state.check()?;
-            if let Some(pack) = state.spare.pop() {
+            if let Some(pack) = state.buffers(kind).take() {
                 return Ok(pack);
-            }
-            if state.unmade > 0 {
-                state.unmade -= 1;
-                return Ok(OpenPack::default());
             }
             self.changed.wait(&mut state);
         }
     }
 
     /// Takes an empty pack back.
-    pub(super) fn give_back(&self, mut pack: OpenPack) {
+    pub(super) fn give_back(&self, kind: BlobKind, mut pack: OpenPack) {
         pack.clear();
         if pack.content.capacity() > KEPT_CAPACITY {
             pack = OpenPack::default();
         }
-        self.state.lock().spare.push(pack);
+        self.state.lock().buffers(kind).spare.push(pack);
         self.changed.notify_all();
     }
 
     /// Hands a full pack to the upload threads. Never waits: buffers are what is limited.
-    pub(super) fn send(&self, pack: OpenPack) {
+    pub(super) fn send(&self, kind: BlobKind, pack: OpenPack) {
         let mut state = self.state.lock();
         let number = state.next;
         state.next += 1;
         state.under_way.insert(number);
         drop(state);
         let jobs = self.jobs.lock();
-        let sent = jobs.as_ref().map(|jobs| jobs.send(Job { number, pack }));
+        let sent = jobs.as_ref().map(|jobs| jobs.send(Job { number, kind, pack }));
         debug_assert!(matches!(sent, Some(Ok(()))), "upload threads live as long as the writer");
     }
 
@@ -121,9 +124,9 @@ impl Uploads {
         state.check()
     }
 
-    fn done(&self, number: u64, pack: OpenPack) {
+    fn done(&self, number: u64, kind: BlobKind, pack: OpenPack) {
         self.state.lock().under_way.remove(&number);
-        self.give_back(pack);
+        self.give_back(kind, pack);
     }
 
     /// The packs that were stored, with their sizes.
@@ -137,7 +140,23 @@ impl Uploads {
     }
 }
 
+impl Buffers {
+    fn take(&mut self) -> Option<OpenPack> {
+        self.spare.pop().or_else(|| {
+            self.unmade = self.unmade.checked_sub(1)?;
+            Some(OpenPack::default())
+        })
+    }
+}
+
 impl State {
+    fn buffers(&mut self, kind: BlobKind) -> &mut Buffers {
+        match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.trees,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         match &self.failure {
             Some(first) => Err(Error::Earlier(Arc::clone(first))),
@@ -148,8 +167,8 @@ impl State {
 
 /// An upload thread: works until the writer closes.
 pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>) {
-    for Job { number, pack } in jobs {
-        let mut upload = Upload { shared, number, pack };
+    for Job { number, kind, pack } in jobs {
+        let mut upload = Upload { shared, number, kind, pack };
         if let Err(error) = upload.run() {
             shared.uploads.fail(error);
         }
@@ -160,6 +179,7 @@ pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>) {
 struct Upload<'s> {
     shared: &'s Shared,
     number: u64,
+    kind: BlobKind,
     pack: OpenPack,
 }
 
@@ -170,7 +190,7 @@ impl Upload<'_> {
         let OpenPack { content, blobs } = &mut self.pack;
         crate::pack::append_header(repo.key(), blobs, content)?;
         let id = Id::of(content);
-        if blobs.iter().any(|entry| entry.blob.kind == BlobKind::Tree) {
+        if self.kind == BlobKind::Tree {
             repo.backend().hint(Hint::TreePacks(&[id]));
         }
         repo.backend().write(&FileName::new(FileKind::Pack, id), content)?;
@@ -187,6 +207,6 @@ impl Drop for Upload<'_> {
         if std::thread::panicking() {
             self.shared.uploads.fail(Error::Invalid("an upload thread panicked".into()));
         }
-        self.shared.uploads.done(self.number, std::mem::take(&mut self.pack));
+        self.shared.uploads.done(self.number, self.kind, std::mem::take(&mut self.pack));
     }
 }
