@@ -89,7 +89,7 @@ impl BlobWriter {
     pub fn new(repo: &Arc<Repository>) -> BlobWriter {
         let target = repo.options().pack_size;
         let connections = repo.backend().connections().max(1);
-        let (uploads, jobs) = Uploads::new(OPEN_PACKS + connections);
+        let (uploads, jobs) = Uploads::new(OPEN_PACKS + connections, target, target.min(TREE_PACK));
         let shared = Arc::new(Shared {
             repo: Arc::clone(repo),
             gate: RwLock::new(()),

@@ -18,6 +18,10 @@ pub(super) struct OpenPack {
 }
 
 impl OpenPack {
+    pub(super) fn with_room(bytes: usize) -> OpenPack {
+        OpenPack { content: Vec::with_capacity(bytes), blobs: Vec::new() }
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.content.len() as u64
     }

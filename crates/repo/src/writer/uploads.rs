@@ -28,6 +28,8 @@ struct Buffers {
     spare: Vec<OpenPack>,
     /// Buffers that may still be made.
     unmade: usize,
+    /// Bytes that a buffer has room for from the beginning: growing would hold its content twice for a moment.
+    room: usize,
 }
 
 /// The state that savers, upload threads and `flush` share.
@@ -48,12 +50,12 @@ struct State {
 }
 
 impl Uploads {
-    /// With at most `buffers` packs of each kind in memory.
-    pub(super) fn new(buffers: usize) -> (Uploads, Receiver<Job>) {
+    /// With at most `buffers` packs of each kind in memory, which are closed at so many bytes.
+    pub(super) fn new(buffers: usize, data: u64, trees: u64) -> (Uploads, Receiver<Job>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let state = State {
-            data: Buffers { spare: Vec::new(), unmade: buffers },
-            trees: Buffers { spare: Vec::new(), unmade: buffers },
+            data: Buffers::new(buffers, data),
+            trees: Buffers::new(buffers, trees),
             next: 0,
             under_way: BTreeSet::new(),
             failure: None,
@@ -141,10 +143,16 @@ impl Uploads {
 }
 
 impl Buffers {
+    /// A pack ends with the blob that crosses the target, and its header.
+    fn new(count: usize, target: u64) -> Buffers {
+        let room = usize::try_from(target + target / 4).unwrap_or(KEPT_CAPACITY).min(KEPT_CAPACITY);
+        Buffers { spare: Vec::new(), unmade: count, room }
+    }
+
     fn take(&mut self) -> Option<OpenPack> {
         self.spare.pop().or_else(|| {
             self.unmade = self.unmade.checked_sub(1)?;
-            Some(OpenPack::default())
+            Some(OpenPack::with_room(self.room))
         })
     }
 }
