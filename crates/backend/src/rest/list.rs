@@ -5,6 +5,11 @@ use super::*;
 /// Media type that asks for, and marks, a listing with sizes.
 const VERSION_2: &str = "application/vnd.x.restic.rest.v2";
 
+/// How often in a row a server must say that a directory is not there before it is believed. rest-server (0.14) says so
+/// too when a temporary file got its final name while it was listing; taken at its word, a full repository would look
+/// empty, or one without locks.
+const ASKED_WHEN_MISSING: usize = 8;
+
 #[derive(serde::Deserialize)]
 struct Entry {
     name: String,
@@ -19,16 +24,27 @@ impl<T: Transport> Rest<T> {
 
     pub(super) fn list_kind(&self, kind: FileKind) -> Result<Vec<FileInfo>> {
         let path = format!("{}/", kind.directory());
-        let accept = Some(VERSION_2);
-        let request = Request { method: Method::GET, path: &path, range: None, accept, body: None, limit: MAX_ANSWER };
-        let mut body = Vec::new();
-        let answer = self.ask("list", &path, &request, &mut body)?;
+        let mut asked = 1;
+        let (answer, body) = loop {
+            let (answer, body) = self.ask_for_list(&path)?;
+            if answer.status != StatusCode::NOT_FOUND || asked == ASKED_WHEN_MISSING {
+                break (answer, body);
+            }
+            asked += 1;
+        };
         match answer.status {
             StatusCode::OK if is_version_2(&answer) => parse_version_2(&path, &body),
             StatusCode::OK => self.size_each(kind, parse_version_1(&path, &body)?),
             StatusCode::NOT_FOUND => self.missing(&path, &answer, &body),
             _ => Err(self.refused(&answer, "list", &path, &body)),
         }
+    }
+
+    fn ask_for_list(&self, path: &str) -> Result<(Answer, Vec<u8>)> {
+        let accept = Some(VERSION_2);
+        let request = Request { method: Method::GET, path, range: None, accept, body: None, limit: MAX_ANSWER };
+        let mut body = Vec::new();
+        Ok((self.ask("list", path, &request, &mut body)?, body))
     }
 
     /// A missing directory is an empty one, but rclone also says "not found" when it could not list.

@@ -116,6 +116,17 @@ fn a_listing_that_breaks_off_is_an_error() {
     assert_eq!(story.plain.list(FileKind::Index).unwrap().len(), 20);
 }
 
+/// F6: rest-server answers "not found" to a listing during which a temporary file got its final name. Found by sixteen
+/// threads that wrote and listed at once.
+#[test]
+fn a_listing_that_says_not_found_is_asked_again_before_it_is_believed() {
+    let Some(story) = story("a_listing_that_says_not_found", &[], ReadBack::WhenUnclear) else { return };
+    story.plain.write(&FileName::new(FileKind::Lock, Id::of(b"lock")), b"lock").unwrap();
+    story.proxy.next("GET", &[Fault::Status(404); 5]);
+    assert_eq!(story.plain.list(FileKind::Lock).unwrap().len(), 1);
+    assert!(story.proxy.is_done());
+}
+
 /// F8: storage that says yes and stores nothing.
 #[test]
 fn a_server_that_lies_about_a_write_is_found_out_when_read_back() {
