@@ -56,6 +56,11 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// An error unless there is a repository, for those who must ask somebody for the password.
+    pub fn require(backend: &dyn Backend) -> Result<()> {
+        init::require_config(backend)
+    }
+
     /// Opens with a password.
     pub fn open(backend: Arc<dyn Backend>, password: &[u8], options: OpenOptions) -> Result<Repository> {
         init::require_config(&*backend)?;

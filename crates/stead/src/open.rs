@@ -357,6 +357,9 @@ fn patience(is_local: bool) -> RetryOptions {
 const ATTEMPTS: u32 = 3;
 
 fn open_with_password(target: &Target, storage: &Arc<dyn Backend>, options: &OpenOptions) -> Outcome<Repository> {
+    if target.password.is_unset() {
+        Repository::require(&**storage)?;
+    }
     let mut attempt = 1;
     loop {
         let password = password(target)?;

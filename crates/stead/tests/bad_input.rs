@@ -86,6 +86,14 @@ fn no_repository_is_exit_code_10() {
 }
 
 #[test]
+fn nobody_is_asked_for_the_password_of_a_repository_that_is_not_there() {
+    let desk = Desk::new();
+    let mut command = desk.stead.repository_command(&desk.room.path().join("nowhere"));
+    command.env_remove("RESTIC_PASSWORD").env_remove("RESTIC_PASSWORD_FILE").stdin(std::process::Stdio::null());
+    fails_with(&command.arg("snapshots").output().expect("runs"), 10, "no repository");
+}
+
+#[test]
 fn half_a_repository_is_said_to_be_half() {
     let desk = Desk::new();
     fs::remove_file(desk.repository().join("config")).expect("a config");
