@@ -188,23 +188,8 @@ impl<B: Backend> Backend for Limit<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Jumping;
     use crate::{Id, Memory};
-
-    /// Time that passes only by sleeping; at a given moment somebody changes the limit.
-    #[derive(Default)]
-    struct Jumping(Mutex<Duration>);
-
-    impl Clock for Jumping {
-        fn now(&self) -> jiff::Timestamp {
-            jiff::Timestamp::UNIX_EPOCH
-        }
-        fn monotonic(&self) -> Duration {
-            *self.0.lock()
-        }
-        fn sleep(&self, time: Duration) {
-            *self.0.lock() += time;
-        }
-    }
 
     fn pack(number: u8) -> (FileName, Vec<u8>) {
         let content = vec![number; 1_000_000];

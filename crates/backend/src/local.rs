@@ -21,14 +21,21 @@ const LARGE_READ: usize = 16 << 10;
 /// A directory of this machine.
 #[derive(Debug)]
 pub struct Local {
+    /// As it was named, for people.
+    named: PathBuf,
+    /// Absolute, so that it stays the same place when somebody changes the working directory.
     root: PathBuf,
     connections: usize,
 }
 
 impl Local {
     /// The repository in directory `root`, which need not exist yet; `connections` files are read or written at once.
+    /// A relative path begins where the process works now, wherever it works later.
     pub fn new(root: impl Into<PathBuf>, connections: usize) -> Local {
-        Local { root: root.into(), connections: connections.max(1) }
+        let named = root.into();
+        // There may be no working directory any more: then every operation says so.
+        let root = std::path::absolute(&named).unwrap_or_else(|_| named.clone());
+        Local { named, root, connections: connections.max(1) }
     }
 
     fn path(&self, file: &FileName) -> PathBuf {
@@ -124,7 +131,7 @@ impl Local {
 
 impl Backend for Local {
     fn location(&self) -> String {
-        self.root.display().to_string()
+        self.named.display().to_string()
     }
 
     fn connections(&self) -> usize {

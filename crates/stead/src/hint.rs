@@ -48,6 +48,10 @@ fn for_storage(error: &backend::Error) -> Option<String> {
         Class::Throttled => "the storage asks for fewer requests: `--limit-upload` and `-o …connections=2` help",
         Class::Full => "make room on the storage, or `stead forget --prune` what is not needed any more",
         Class::Rejected => "check the credentials and permissions for the storage",
+        Class::Untrusted => {
+            "`--cacert FILE` names the authority of the server's certificate, `--tls-client-cert FILE` ours where the \
+             server asks for one; this machine's clock has to be right"
+        }
         Class::Corrupt => "`stead check --read-data` tells what else is damaged",
         Class::Transient | Class::NotFound | Class::Permanent => return None,
     };

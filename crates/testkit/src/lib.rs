@@ -2,12 +2,14 @@
 //!
 //! Nothing here is a dependency of anything but tests.
 
+pub mod authority;
 pub mod faulty_backend;
 pub mod peer;
 pub mod picture;
 pub mod sample;
 pub mod shop;
 
+pub use authority::{Authority, Certificate, Validity};
 pub use faulty_backend::FaultyBackend;
 pub use peer::Peer;
 pub use picture::Picture;

@@ -100,3 +100,24 @@ fn a_full_disk_is_told_and_not_tried_again() {
         });
     }
 }
+
+/// In a process of its own, because a working directory is the whole process's.
+#[test]
+fn a_relative_path_stays_the_same_place_when_the_working_directory_changes() {
+    let test = "disk::a_relative_path_stays_the_same_place_when_the_working_directory_changes";
+    if std::env::var_os(SCENARIO).is_some() {
+        let local = Local::new("repo", 2);
+        std::env::set_current_dir("elsewhere").unwrap();
+        local.create().unwrap();
+        a_pack_is_stored(&local);
+        assert_eq!(local.location(), "repo", "people read what they wrote");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let status = command.args(["--exact", test]).env(SCENARIO, test).current_dir(folder.path()).status().unwrap();
+    assert!(status.success());
+    assert_eq!(walk(&folder.path().join("repo")).len(), 1);
+    assert_eq!(walk(&folder.path().join("elsewhere")).len(), 0);
+}
