@@ -348,9 +348,10 @@ impl Backend for Objects {
     }
 }
 
-/// The store sent everything where a part was asked for; the library takes that for an error.
+/// The store sent everything where a part was asked for, or a part that it describes wrongly (of an empty object, say);
+/// the library takes that for an error.
 fn ignored_range(error: &Error) -> bool {
-    error.message.contains("non-partial")
+    ["non-partial", "CONTENT_RANGE"].iter().any(|words| error.message.contains(words))
 }
 
 /// What an object below `prefix` is, if its name is one of ours.
@@ -378,6 +379,8 @@ fn explain(action: &'static str, what: &str, problem: &Problem, seen: Option<Obs
         Problem::Stuck(_) => Class::Transient,
     };
     let text = problem.to_string();
+    // Some stores answer to a range beyond the end as if it had none; the library notices.
+    let class = if text.contains("but object was only") { Class::Corrupt } else { class };
     // What a store says to bytes that were damaged on the way is worth another try, other bad requests are not.
     let damaged =
         ["Digest", "SHA256Mismatch", "IncompleteBody", "RequestTimeout"].iter().any(|word| text.contains(word));

@@ -178,7 +178,7 @@ impl Context {
     }
 
     fn open_with(&self, target: &Target, beside: Beside, cancel: Cancel) -> Outcome<Opened> {
-        let doing = || format!("cannot open the repository at {}", target.location);
+        let doing = || format!("cannot open the repository at {}", shown(&target.location));
         let storage = self.storage(&target.location)?;
         let options = OpenOptions { key_hint: target.key_hint.clone(), cancel, ..self.open_options() };
         let repo = open_with_password(target, &storage, &options).map_err(|failure| failure.doing(doing()))?;
@@ -241,7 +241,11 @@ impl Context {
     /// The storage at a location: bare storage, within a bandwidth limit, tried again when it fails.
     pub(crate) fn storage(&self, location: &str) -> Outcome<Arc<dyn Backend>> {
         let settings = &self.settings.storage;
-        let mut options = backend::Options { http: self.http_options(), ..backend::Options::default() };
+        let mut options = backend::Options {
+            http: self.http_options(),
+            stuck_after: settings.stuck_after,
+            ..backend::Options::default()
+        };
         for (key, value) in &settings.options {
             options.set(&format!("{key}={value}"))?;
         }
@@ -320,6 +324,7 @@ impl Context {
             authorities: settings.authorities.clone(),
             identity: settings.identity.clone(),
             insecure: settings.insecure_tls,
+            user_agent: settings.user_agent.clone(),
             http_proxy: proxy(["http_proxy", "HTTP_PROXY"]),
             https_proxy: proxy(["https_proxy", "HTTPS_PROXY"]),
             no_proxy: proxy(["no_proxy", "NO_PROXY"]),
@@ -370,10 +375,15 @@ fn open_with_password(target: &Target, storage: &Arc<dyn Backend>, options: &Ope
     }
 }
 
+/// A location as people may see it: without the password that it may hold.
+fn shown(location: &str) -> String {
+    location.parse::<Location>().map_or_else(|_| location.to_owned(), |location| location.to_string())
+}
+
 fn password(target: &Target) -> Outcome<Password> {
     match &target.own {
         Some(own) if target.password.is_unset() => own.password(),
-        _ => target.password.read(&format!("password for {}", target.location)),
+        _ => target.password.read(&format!("password for {}", shown(&target.location))),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Gate 2: the whole way of a backup on real storages: rest-server, `rclone serve restic`, OpenSSH's sftp-server,
-//! `rclone serve s3`, and rclone as a child.
+//! `rclone serve s3`, azurite, and rclone as a child.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,10 +17,14 @@ struct Server(Child);
 impl Server {
     /// Starts a server and waits until it answers on `port`.
     fn start(command: &mut Command, port: u16) -> Server {
+        Server::start_until(command, || TcpStream::connect(("127.0.0.1", port)).is_ok())
+    }
+
+    fn start_until(command: &mut Command, answers: impl Fn() -> bool) -> Server {
         let server = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "the server does not answer on port {port}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !answers() {
+            assert!(Instant::now() < deadline, "the server does not answer: {command:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
         server
@@ -123,6 +128,42 @@ fn a_week_on_an_s3_server() {
     let mut machine = Machine::on(format!("s3:http://{listen}/bucket/laptop"));
     machine.environment = vec![("AWS_ACCESS_KEY_ID", "anna"), ("AWS_SECRET_ACCESS_KEY", "secret")];
     machine.lives_a_week();
+}
+
+/// The account that azurite knows, and its key, which is public.
+const AZURITE: [(&str, &str); 2] = [
+    ("AZURE_ACCOUNT_NAME", "devstoreaccount1"),
+    ("AZURE_ACCOUNT_KEY", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="),
+];
+
+#[test]
+fn a_week_on_azure() {
+    let (Some(azurite), Some(rclone)) = (Peer::find("azurite-blob"), Peer::find("rclone")) else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let mut command = azurite.command();
+    command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobPort", &port.to_string()]);
+    let _server = Server::start(command.arg("--location").arg(store.path()), port);
+    let [(_, account), (_, key)] = AZURITE;
+    let endpoint = format!("http://127.0.0.1:{port}/{account}");
+    let container = format!(":azureblob,account={account},key='{key}',endpoint='{endpoint}':container");
+    let made = rclone.command().args(["mkdir", "--config", "/dev/null", &container]).output().expect("runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut machine = Machine::on("azure:container:/laptop".into());
+    machine.environment = AZURITE.to_vec();
+    machine.options = vec![format!("azure.endpoint={endpoint}")];
+    machine.lives_a_week();
+}
+
+#[test]
+fn a_week_over_a_unix_socket() {
+    let Some(server) = Peer::find("restic-rest-server") else { return };
+    let store = TempDir::new().expect("room");
+    let socket = store.path().join("rest.sock");
+    let mut command = server.command();
+    command.args(["--no-auth", "--listen", &format!("unix:{}", socket.display()), "--path"]).arg(store.path());
+    let _server = Server::start_until(&mut command, || UnixStream::connect(&socket).is_ok());
+    Machine::on(format!("rest:http+unix://{}:/laptop/", socket.display())).lives_a_week();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 24] = [
+const PACKAGES: [&str; 25] = [
     "acl",
     "attr",
     "ca-certificates",
@@ -24,6 +24,7 @@ const PACKAGES: [&str; 24] = [
     "openssh-client",
     "openssh-server",
     "openssh-sftp-server",
+    "openssl",
     "pkg-config",
     "python3-dev",
     "python3-venv",

@@ -1,4 +1,4 @@
-//! Azure and Google Cloud, as their emulators speak: `azurite-blob` and `fake-gcs-server`.
+//! Azure as its emulator speaks: `azurite-blob`.
 
 use std::path::Path;
 use std::process::Command;
@@ -76,41 +76,6 @@ fn azure_with_a_wrong_key_or_without_a_container_is_refused() {
     let error = azure.open("azure:container:/", &wrong).create().unwrap_err();
     assert_eq!(error.class, Class::Rejected, "{error}");
     let error = azure.open("azure:nowhere:/", KEY).create().unwrap_err();
-    assert_eq!(error.class, Class::Permanent, "{error}");
-    assert!(error.message.contains("does not exist"), "{error}");
-}
-
-/// A running fake of Google's storage; each folder of its root is a bucket.
-fn google_server(test: &str) -> Option<(tempfile::TempDir, Server)> {
-    let program = peer::need(test, "fake-gcs-server")?;
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("bucket")).unwrap();
-    let server = Server::start(&program, |port| {
-        let (port, root) = (port.to_string(), folder.path().to_str().unwrap());
-        let address = format!("127.0.0.1:{port}");
-        let mut words = arguments(["-scheme", "http", "-host", "127.0.0.1", "-port", &port, "-filesystem-root", root]);
-        words.extend(arguments(["-public-host", &address, "-log-level", "error"]));
-        words
-    });
-    Some((folder, server))
-}
-
-#[test]
-fn google_cloud() {
-    let Some((_folder, server)) = google_server("google_cloud") else { return };
-    let endpoint = format!("gs.endpoint=http://127.0.0.1:{}", server.port);
-    let token = [("GOOGLE_ACCESS_TOKEN", "token")];
-    conformance::run(opened("gs:bucket:/some/prefix", &[&endpoint], &token), None);
-    let host = format!("127.0.0.1:{}", server.port);
-    conformance::run(opened("gs:bucket:/", &[], &[("STORAGE_EMULATOR_HOST", &host)]), None);
-}
-
-#[test]
-fn google_cloud_without_a_bucket_is_refused() {
-    let Some((_folder, server)) = google_server("google_cloud_without_a_bucket") else { return };
-    let host = format!("http://127.0.0.1:{}/", server.port);
-    let backend = opened("gs:nowhere:/", &[], &[("STORAGE_EMULATOR_HOST", &host)]);
-    let error = backend.create().unwrap_err();
     assert_eq!(error.class, Class::Permanent, "{error}");
     assert!(error.message.contains("does not exist"), "{error}");
 }
