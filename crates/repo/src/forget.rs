@@ -90,7 +90,7 @@ impl ForgetPlan {
         let backend = repo.backend();
         let first_error = parking_lot::Mutex::new(None);
         workers::for_each(
-            Workers::requests(repo),
+            Workers::requests(repo.backend()),
             self.removed(),
             || (),
             |(), id| {

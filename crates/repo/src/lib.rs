@@ -9,7 +9,6 @@ pub mod chunk;
 pub mod compress;
 pub mod config;
 pub mod copy;
-mod crew;
 pub mod crypto;
 pub mod error;
 pub mod forget;

@@ -54,7 +54,7 @@ fn replace_index(repo: &Repository, changes: &Changes, progress: &dyn Progress) 
     repo.invalidate_cache()?;
     let backend = repo.backend();
     workers::for_each(
-        Workers::requests(repo),
+        Workers::requests(repo.backend()),
         replaced,
         || (),
         |(), id| Ok(backend.remove(&FileName::new(FileKind::Index, id))?),
@@ -70,7 +70,7 @@ fn remove_packs(repo: &Repository, packs: Vec<Id>, progress: &dyn Progress) -> R
     let outcome = Mutex::new(PruneOutcome::default());
     let backend = repo.backend();
     workers::for_each(
-        Workers::requests(repo),
+        Workers::requests(repo.backend()),
         packs,
         || (),
         |(), id| {
