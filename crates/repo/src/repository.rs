@@ -53,6 +53,8 @@ pub struct Repository {
     index: OnceLock<Index>,
     loading: Mutex<()>,
     guard: Arc<Guard>,
+    /// Where index caches live: as the options say, unless somebody wants it otherwise.
+    index_caches: Option<PathBuf>,
 }
 
 impl Repository {
@@ -79,6 +81,7 @@ impl Repository {
             files,
             opened_by,
             config,
+            index_caches: options.cache.clone(),
             options,
             index: OnceLock::new(),
             loading: Mutex::new(()),
@@ -93,6 +96,12 @@ impl Repository {
         let key = self.files.key.clone();
         let files = Arc::new(Unpacked::new(backend, key, self.config.version, self.options.compression));
         Repository { files, ..self }
+    }
+
+    /// The same repository with its index cache below `base`, or with its index in memory. For a repository that was just
+    /// opened and shall not believe what this machine remembers of it.
+    pub fn with_index_cache(self, base: Option<PathBuf>) -> Repository {
+        Repository { index_caches: base, index: OnceLock::new(), ..self }
     }
 
     /// The storage.
@@ -186,7 +195,7 @@ impl Repository {
 
     /// Where this repository's index cache lies.
     fn index_cache(&self) -> Option<IndexCache> {
-        let cache = self.options.cache.as_ref()?;
+        let cache = self.index_caches.as_ref()?;
         let directory = cache.join(self.config.id.to_string()).join("stead-index");
         Some(IndexCache { directory, repository: self.config.id })
     }

@@ -64,15 +64,38 @@ impl Machine {
         self.room.path().join("source")
     }
 
+    /// With a cache of its own, as on every machine: what is said of storages must hold with it.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.stead.command();
+        command.env("RESTIC_REPOSITORY", &self.location).env("RESTIC_PASSWORD", "test");
+        command.env_remove("STEAD_REPOSITORY").env_remove("STEAD_PASSWORD");
+        command
+            .arg("--cache-dir")
+            .arg(self.cache())
+            .args(self.options.iter().flat_map(|option| ["-o", option]))
+            .args(words);
+        command.envs(self.environment.iter().copied()).env("HOME", self.room.path());
+        command
+    }
+
     #[track_caller]
     fn succeeds(&self, words: &[&str]) -> String {
-        let mut command = self.stead.repository_command(Path::new(&self.location));
-        command.args(self.options.iter().flat_map(|option| ["-o", option])).args(words);
-        command.envs(self.environment.iter().copied()).env("HOME", self.room.path());
-        let output = command.output().expect("runs");
+        let output = self.command(words).output().expect("runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{words:?} on {}: {said}", self.location);
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.room.path().join("cache")
+    }
+
+    /// What a command says when it fails, as it must.
+    #[track_caller]
+    fn fails(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().expect("runs");
+        assert!(!output.status.success(), "{words:?} on {} succeeds", self.location);
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Backs up twice, checks, forgets, prunes, restores.
@@ -102,6 +125,43 @@ fn a_week_on_rest_server() {
     let mut command = server.command();
     let _server = Server::start(command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store.path()), port);
     Machine::on(format!("rest:http://{listen}/laptop/")).lives_a_week();
+}
+
+/// Swaps two bits of every pack of folders that the server holds; their sizes stay.
+fn damage_trees(store: &Path) {
+    let mut packs = 0;
+    for folder in fs::read_dir(store.join("laptop/data")).expect("folders").flatten() {
+        for pack in fs::read_dir(folder.path()).expect("packs").flatten() {
+            let mut content = fs::read(pack.path()).expect("a pack");
+            content[20] ^= 0x18;
+            // rest-server stores files read-only.
+            fs::remove_file(pack.path()).expect("removed");
+            fs::write(pack.path(), content).expect("written");
+            packs += 1;
+        }
+    }
+    assert!(packs > 0);
+}
+
+/// What this machine remembers says nothing about what the storage holds.
+#[test]
+fn a_check_believes_the_cache_only_if_it_is_told_to() {
+    let Some(server) = Peer::find("restic-rest-server") else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = server.command();
+    let _server = Server::start(command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store.path()), port);
+    let machine = Machine::on(format!("rest:http://{listen}/laptop/"));
+    machine.succeeds(&["init"]);
+    machine.succeeds(&["backup", machine.source().to_str().expect("UTF-8")]);
+    machine.succeeds(&["check"]);
+    damage_trees(store.path());
+    machine.succeeds(&["check", "--with-cache"]);
+    let said = machine.fails(&["check"]);
+    assert!(said.contains("tree"), "{said}");
+    let rooms = fs::read_dir(machine.cache()).expect("the cache").flatten();
+    assert_eq!(rooms.filter(|room| room.file_name().to_string_lossy().starts_with("check-")).count(), 0);
 }
 
 #[test]
