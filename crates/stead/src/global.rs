@@ -42,10 +42,10 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     retry_lock: Option<Duration>,
     /// Upload at most this many KiB per second
-    #[arg(long, global = true, value_name = "RATE")]
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
     limit_upload: Option<u64>,
     /// Download at most this many KiB per second
-    #[arg(long, global = true, value_name = "RATE")]
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
     limit_download: Option<u64>,
     /// Set an option of the storage, such as s3.region=eu-1 or sftp.connections=4
     #[arg(short, long = "option", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -315,6 +315,10 @@ fn progress_rate(text: &str) -> Result<f64, String> {
     if rate > 0.0 && rate.is_finite() { Ok(rate.min(60.0)) } else { Err(format!("`{text}` is not positive")) }
 }
 
+fn rate(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number of KiB per second, such as 500"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -352,6 +356,7 @@ mod tests {
             ["--compression", "zip"],
             ["--retry-lock", "soon"],
             ["--stuck-request-timeout", "0s"],
+            ["--limit-upload", "1M"],
             ["-o", "x"],
         ] {
             assert!(Line::try_parse_from(["stead", args[0], args[1]]).is_err(), "{args:?}");

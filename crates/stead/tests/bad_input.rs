@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
 use testkit::{Peer, sample};
@@ -292,4 +292,24 @@ fn a_clock_in_1970_backs_up_all_the_same() {
     assert_eq!(output.status.code(), Some(0), "{}", words_of(&output));
     desk.stead.succeeds(&desk.repository(), ["check"]);
     desk.stead.succeeds(&desk.repository(), ["forget", "--keep-last", "1"]);
+}
+
+/// Each of these once had no hint, another command's, or words of the programming language.
+#[test]
+fn small_mistakes_are_answered_with_what_helps() {
+    let desk = Desk::new();
+    for (words, hint) in [
+        (&["key", "remove", "abc"][..], "`stead key list`"),
+        (&["restore", "latest:/nope", "--target", "x"], "`stead ls SNAPSHOT`"),
+        (&["ls", "latest", "nopath"], "as in `/home/anna/nopath`"),
+        (&["backup", "/not/there"], "check the spelling"),
+        (&["--limit-upload", "1M", "snapshots"], "KiB per second, such as 500"),
+        (&["prune", "--max-unused", "lots"], "a share such as 5%"),
+        (&["forget", "--keep-within", "3"], "as in 1y5m7d2h"),
+    ] {
+        fails_with(&desk.run(words), 1, hint);
+    }
+    let mut command = desk.stead.repository_command(&desk.repository());
+    let output = command.arg("snapshots").env_remove("RESTIC_PASSWORD").stdin(Stdio::null()).output().expect("runs");
+    fails_with(&output, 1, "`--password-file`");
 }

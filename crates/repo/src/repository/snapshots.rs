@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::Repository;
 use crate::snapshot::{Snapshot, SnapshotFilter};
-use crate::{BlobHandle, BlobKind, Error, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{BlobHandle, BlobKind, Error, Result};
 
 /// What listing snapshots found.
 #[derive(Debug, Default)]
@@ -31,8 +32,7 @@ impl Repository {
     /// All snapshots, oldest first; damaged ones are returned apart.
     pub fn snapshots(&self) -> Result<Snapshots> {
         let files = self.backend().list(FileKind::Snapshot)?;
-        let threads = crew::size(self.backend().connections());
-        let read = crew::map(&files, threads, |file| self.read_dated_snapshot(&file.id));
+        let read = workers::map(Workers::decoders(self.backend()), &files, |file| self.read_dated_snapshot(&file.id));
         let mut dated = Vec::with_capacity(files.len());
         let mut damaged = Vec::new();
         for (file, result) in files.iter().zip(read) {
@@ -89,7 +89,11 @@ impl Repository {
         if let Ok(id) = prefix.parse::<Id>() {
             return Ok(id);
         }
-        let no_match = || Error::NoSuchSnapshot(format!("no {kind} has an id that begins with {prefix:?}"));
+        let none_meant = |reason: String| match kind {
+            FileKind::Snapshot => Error::NoSuchSnapshot(reason),
+            kind => Error::NoSuchFile { kind, reason },
+        };
+        let no_match = || none_meant(format!("no {kind} has an id that begins with {prefix:?}"));
         if prefix.is_empty() || !prefix.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(no_match());
         }
@@ -100,7 +104,7 @@ impl Repository {
             (Some(file), None) => Ok(file.id),
             (None, _) => Err(no_match()),
             (Some(_), Some(_)) => {
-                Err(Error::NoSuchSnapshot(format!("more than one {kind} has an id that begins with {prefix:?}")))
+                Err(none_meant(format!("more than one {kind} has an id that begins with {prefix:?}")))
             }
         }
     }

@@ -60,7 +60,7 @@ impl std::str::FromStr for Span {
                 Some('d') => span.days = number,
                 Some('h') => span.hours = number,
                 Some(unit) => return Err(format!("invalid unit {unit:?} found after number {number}")),
-                None => return Err(format!("no unit found after number {number}")),
+                None => return Err(format!("no unit found after number {number}: write y, m, d or h, as in 1y5m7d2h")),
             }
             rest = after.as_str();
         }
