@@ -215,6 +215,20 @@ mod tests {
         assert!((9.0..10.1).contains(&took), "{took}");
     }
 
+    /// F38: restic's limit was lost after a day. Here it holds after days of work, and pauses save nothing up.
+    #[test]
+    fn a_limit_holds_for_days() {
+        let (limit, _, clock) = limited(1_000_000);
+        let (file, content) = pack(1);
+        for hour in 0..72 {
+            clock.sleep(Duration::from_secs(3600));
+            let before = clock.monotonic();
+            (0..20).for_each(|_| limit.write(&file, &content).unwrap());
+            let took = (clock.monotonic() - before).as_secs_f64();
+            assert!((18.0..20.1).contains(&took), "{took} seconds after {hour} hours");
+        }
+    }
+
     #[test]
     fn a_limit_that_is_lifted_lets_everything_pass_at_once() {
         let (limit, limiter, clock) = limited(1000);

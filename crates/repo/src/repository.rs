@@ -229,7 +229,9 @@ impl Repository {
     /// does not learn it.
     pub fn write_index_file(&self, content: &IndexFile) -> Result<Id> {
         self.check_lock()?;
-        self.files.write(FileKind::Index, &content.to_json())
+        let id = self.files.write(FileKind::Index, &content.to_json())?;
+        crate::known::note_written(self, FileKind::Index, &id);
+        Ok(id)
     }
 
     /// Changes the configuration in storage and here. Keys that we do not know are kept.

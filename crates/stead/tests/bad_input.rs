@@ -109,6 +109,32 @@ fn a_repository_is_not_made_twice() {
     desk.stead.succeeds(&desk.repository(), ["check"]);
 }
 
+/// F16: restic told of a snapshot, and success, where a path to back up did not exist; a malformed one once gave an empty
+/// snapshot.
+#[test]
+fn sources_that_are_missing_or_malformed_never_make_an_empty_snapshot() {
+    let desk = Desk::new();
+    let snapshots = || files_below(&desk.repository().join("snapshots")).len();
+    let list = desk.room.path().join("list");
+    let listed = list.to_str().expect("UTF-8");
+    let (file, folder) = (desk.source().join("x"), desk.source());
+    fs::write(&file, "x").expect("a file");
+    let (file, folder) = (file.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8"));
+    let before = snapshots();
+    for path in ["", "/does/not/exist", "\u{1f600}:\\x\n", &format!("{file}/below")] {
+        let output = desk.run(&["backup", path]);
+        assert_eq!(output.status.code(), Some(1), "{path:?}: {}", words_of(&output));
+        assert_eq!(snapshots(), before, "{path:?} made a snapshot");
+        fs::write(&list, format!("{path}\0")).expect("a list");
+        let output = desk.run(&["backup", "--files-from-raw", listed]);
+        assert_eq!(output.status.code(), Some(1), "{path:?} in a list: {}", words_of(&output));
+        assert_eq!(snapshots(), before, "{path:?} in a list made a snapshot");
+    }
+    // Beside one that is there: the snapshot has that one, and the exit code says that it is not everything.
+    assert_eq!(desk.run(&["backup", folder, "/does/not/exist"]).status.code(), Some(3));
+    assert_eq!(snapshots(), before + 1);
+}
+
 #[test]
 fn a_source_that_does_not_exist_is_an_error() {
     let desk = Desk::new();
@@ -139,6 +165,7 @@ fn wrong_words_on_the_command_line_are_explained() {
     fails_with(&desk.run(&["backup"]), 1, "path");
 }
 
+/// F12: also on the command line.
 #[test]
 fn forget_refuses_to_keep_nothing() {
     let desk = Desk::new();
@@ -147,6 +174,7 @@ fn forget_refuses_to_keep_nothing() {
     desk.stead.succeeds(&desk.repository(), ["ls", "latest"]);
 }
 
+/// F18: cut to any length, a key or a config is named; none makes the whole repository unusable.
 #[test]
 fn truncated_files_of_every_kind_are_named_and_never_panic() {
     for folder in ["keys", "snapshots", "index", "data", "config"] {

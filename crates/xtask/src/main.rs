@@ -4,6 +4,7 @@
 mod arrows;
 mod bench;
 mod docs;
+mod failures;
 mod program;
 mod setup;
 mod tests;

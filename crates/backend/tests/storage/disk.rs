@@ -63,6 +63,7 @@ fn a_failed_flush_of_the_directory_is_written_again_from_the_source() {
     scenario(test, "fsync:error=EIO:when=2", a_pack_is_stored);
 }
 
+/// F4, F29: a file that could not be flushed does not have its name.
 #[test]
 fn a_disk_that_never_flushes_is_an_error_and_leaves_no_file() {
     scenario("a_disk_that_never_flushes_is_an_error_and_leaves_no_file", "fsync:error=EIO", |local| {

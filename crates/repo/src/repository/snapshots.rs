@@ -15,6 +15,8 @@ pub struct Snapshots {
     pub all: Vec<(Id, Snapshot)>,
     /// Those that could not be read, with the reason.
     pub damaged: Vec<(Id, Error)>,
+    /// Those that were listed but gone when they were read: removed by somebody, if the storage tells the truth.
+    pub vanished: Vec<Id>,
 }
 
 /// A snapshot that was asked for by name.
@@ -34,16 +36,17 @@ impl Repository {
         let files = self.backend().list(FileKind::Snapshot)?;
         let read = workers::map(Workers::decoders(self.backend()), &files, |file| self.read_dated_snapshot(&file.id));
         let mut dated = Vec::with_capacity(files.len());
-        let mut damaged = Vec::new();
+        let (mut damaged, mut gone) = (Vec::new(), Vec::new());
         for (file, result) in files.iter().zip(read) {
             match result {
                 Ok((time, snapshot)) => dated.push((time, file.id, snapshot)),
-                Err(error) if vanished(&error) => {}
+                Err(error) if vanished(&error) => gone.push(file.id),
                 Err(error) => damaged.push((file.id, error)),
             }
         }
         dated.sort_by_key(|(time, id, _)| (*time, *id));
-        Ok(Snapshots { all: dated.into_iter().map(|(_, id, snapshot)| (id, snapshot)).collect(), damaged })
+        let all = dated.into_iter().map(|(_, id, snapshot)| (id, snapshot)).collect();
+        Ok(Snapshots { all, damaged, vanished: gone })
     }
 
     /// Reads one snapshot.
@@ -118,7 +121,9 @@ impl Repository {
         let json = serde_json::to_vec(snapshot)
             .map_err(|error| Error::Invalid(format!("cannot write the snapshot: {error}")))?;
         self.check_lock()?;
-        self.write_unpacked(FileKind::Snapshot, &json)
+        let id = self.write_unpacked(FileKind::Snapshot, &json)?;
+        crate::known::note_written(self, FileKind::Snapshot, &id);
+        Ok(id)
     }
 }
 
