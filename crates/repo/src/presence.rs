@@ -3,7 +3,8 @@
 
 use backend::{FileKind, FileName};
 
-use crate::{Error, Id, Repository, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{Error, Id, Repository, Result};
 
 /// After so many files that really are missing the listing is believed about the others: asking for each takes a round trip.
 const MOST_QUESTIONS: usize = 1000;
@@ -12,7 +13,7 @@ const MOST_QUESTIONS: usize = 1000;
 pub(crate) fn there_after_all(repo: &Repository, kind: FileKind, unlisted: &[Id]) -> Result<Vec<(Id, u64)>> {
     let backend = repo.backend();
     let asked = &unlisted[..unlisted.len().min(MOST_QUESTIONS)];
-    let sizes = crew::map(asked, backend.connections(), |id| backend.size(&FileName::new(kind, *id)));
+    let sizes = workers::map(Workers::requests(backend), asked, |id| backend.size(&FileName::new(kind, *id)));
     let mut there = Vec::new();
     for (id, size) in asked.iter().zip(sizes) {
         match size {
