@@ -143,7 +143,7 @@ impl Uploads {
 }
 
 impl Buffers {
-    /// A pack ends with the blob that crosses the target, and its header.
+    /// Most packs end before the target; then comes the header.
     fn new(count: usize, target: u64) -> Buffers {
         let room = usize::try_from(target + target / 4).unwrap_or(KEPT_CAPACITY).min(KEPT_CAPACITY);
         Buffers { spare: Vec::new(), unmade: count, room }
