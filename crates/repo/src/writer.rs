@@ -155,6 +155,7 @@ impl BlobWriter {
         shared.close_leftovers(BlobKind::Data, data);
         shared.close_leftovers(BlobKind::Tree, trees);
         shared.uploads.wait_for_all()?;
+        shared.uploads.release_spares();
         shared.write_index_files(index_queue::Take::All)?;
         shared.repo.index()?.health()?;
         shared.uploads.check()
