@@ -1,0 +1,12 @@
+//! Block devices in, block devices out: what a disk is made of, which of its blocks are in use, images of it, and back.
+//!
+//! Nothing here prints, reads the environment or asks for the time by itself. Whatever is read from a disk is foreign: every
+//! offset, length and count is checked before it is used, and what cannot be proven free counts as used.
+
+pub mod chunk;
+pub mod extents;
+pub mod read;
+
+pub use chunk::{CHUNK, SEGMENT, Sink};
+pub use extents::{Extent, Extents};
+pub use read::{ReadAt, SizedFile, Window};
