@@ -3,12 +3,14 @@
 //! Nothing here is a dependency of anything but tests.
 
 pub mod faulty_backend;
+pub mod loop_device;
 pub mod peer;
 pub mod picture;
 pub mod sample;
 pub mod shop;
 
 pub use faulty_backend::FaultyBackend;
+pub use loop_device::{LoopDevice, Mounted};
 pub use peer::Peer;
 pub use picture::Picture;
 pub use shop::Shop;
