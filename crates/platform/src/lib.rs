@@ -4,9 +4,18 @@
 //! system calls beyond the standard library.
 
 mod accounts;
+mod attendant;
+mod block;
+pub mod bpf;
 pub mod create;
 mod dir;
+pub mod direct;
+mod diskstats;
+mod freeze;
+mod machine;
+mod mounts;
 mod names;
+mod partitions;
 mod process;
 mod sparse;
 mod stat;
@@ -15,8 +24,15 @@ mod volume;
 mod xattr;
 
 pub use accounts::Accounts;
+pub use attendant::{Holder, ThawGuard};
+pub use block::{BlockDevice, DeviceNumber};
 pub use dir::Dir;
+pub use diskstats::DiskCounts;
+pub use freeze::HeldFilesystem;
+pub use machine::boot_id;
+pub use mounts::{Mount, mounts};
 pub use names::NameList;
+pub use partitions::{add_partition, delete_partition};
 pub use process::{
     current_gid, current_uid, effective_uid, hostname, is_process_alive, raise_open_files_limit, username,
 };
