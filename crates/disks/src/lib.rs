@@ -3,10 +3,14 @@
 //! Nothing here prints, reads the environment or asks for the time by itself. Whatever is read from a disk is foreign: every
 //! offset, length and count is checked before it is used, and what cannot be proven free counts as used.
 
+pub mod capture;
 pub mod chunk;
 pub mod extents;
+pub mod freezer;
 pub mod read;
+pub mod tracker;
 
 pub use chunk::{CHUNK, SEGMENT, Sink};
 pub use extents::{Extent, Extents};
 pub use read::{ReadAt, SizedFile, Window};
+pub use tracker::{Tracker, TrackerError, TrackerOptions};

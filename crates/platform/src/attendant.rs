@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ProcessIdentity;
 use crate::freeze::{HeldFilesystem, thaw_descriptor};
 
 const ARM: u8 = b'A';
@@ -188,10 +189,7 @@ fn now_ms() -> i64 {
 /// A process that does nothing but keep a descriptor open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process number.
-    pub pid: u32,
-    /// When it started, in the kernel's ticks: tells it from a later process of the same number.
-    pub started: u64,
+    process: ProcessIdentity,
 }
 
 impl Holder {
@@ -207,20 +205,27 @@ impl Holder {
         // SAFETY: our own child, which ends at once.
         unsafe { libc::waitpid(first, std::ptr::null_mut(), 0) };
         heard?;
-        let pid = i32::from_ne_bytes(pid).unsigned_abs();
-        Ok(Holder { pid, started: start_of(pid).ok_or(io::ErrorKind::NotFound)? })
+        let process = ProcessIdentity::of(i32::from_ne_bytes(pid).unsigned_abs()).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Holder { process })
     }
 
-    /// True if it still is there.
-    pub fn is_alive(&self) -> bool {
-        start_of(self.pid) == Some(self.started)
+    /// One that was started earlier, maybe by a process that is gone.
+    pub fn known(process: ProcessIdentity) -> Holder {
+        Holder { process }
+    }
+
+    /// Which process it is.
+    pub fn process(&self) -> ProcessIdentity {
+        self.process
     }
 
     /// Ends it, if it is there, and waits until the descriptor is closed.
     pub fn end(&self) -> io::Result<()> {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
+        let Some(pid) = i32::try_from(self.process.pid).ok().and_then(rustix::process::Pid::from_raw) else {
+            return Ok(());
+        };
         for _ in 0..500 {
-            if !self.is_alive() {
+            if !self.process.is_alive() {
                 return Ok(());
             }
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -228,15 +233,6 @@ impl Holder {
         }
         Err(io::Error::new(io::ErrorKind::TimedOut, "the holder does not end"))
     }
-}
-
-/// A process's start in ticks, unless it is gone or about to be.
-fn start_of(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    let mut fields = after_name.split_ascii_whitespace();
-    let is_dead = matches!(fields.next()?, "Z" | "X");
-    (!is_dead).then(|| fields.nth(18)?.parse().ok())?
 }
 
 fn stay(channel: RawFd) -> ! {
@@ -326,9 +322,9 @@ mod tests {
         drop(writer);
         rustix::io::ioctl_fionbio(&reader, true).unwrap();
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert!(holder.is_alive());
+        assert!(holder.process().is_alive());
         holder.end().unwrap();
-        assert!(!holder.is_alive());
+        assert!(!holder.process().is_alive());
         assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the pipe's last writer is gone");
     }
 

@@ -1,10 +1,10 @@
 //! What is mounted where, in this process's view.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use crate::DeviceNumber;
 
@@ -31,6 +31,16 @@ pub struct Mount {
 pub fn mounts() -> io::Result<Vec<Mount>> {
     let table = fs::read("/proc/self/mountinfo")?;
     Ok(table.split(|&byte| byte == b'\n').filter_map(parse).collect())
+}
+
+/// Mounts a filesystem of the kernel's own, such as `tracefs` or `bpf`, on an existing folder.
+pub fn mount_special(kind: &str, folder: &Path) -> io::Result<()> {
+    let kind = CString::new(kind)?;
+    let folder = CString::new(folder.as_os_str().as_bytes())?;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    // SAFETY: strings that live for the call; no data.
+    let answer = unsafe { libc::mount(kind.as_ptr(), folder.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn parse(line: &[u8]) -> Option<Mount> {
@@ -73,8 +83,6 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

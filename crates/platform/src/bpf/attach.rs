@@ -79,6 +79,11 @@ impl Link {
         pin(&self.file, path)
     }
 
+    /// The descriptor that keeps it attached, as a pin does.
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.file.into()
+    }
+
     /// Opens what was pinned.
     pub fn open(path: &Path) -> io::Result<Link> {
         Ok(Link { file: get(path)? })

@@ -149,6 +149,11 @@ impl Assembler {
         self.jump(0x2d, one, two, 0, label);
     }
 
+    /// Goes to the label if `register > number`, without signs.
+    pub fn jump_if_above_number(&mut self, register: Register, number: i32, label: Label) {
+        self.jump(0x25, register, Register::R0, number, label);
+    }
+
     /// Goes to the label if `register < number`, without signs.
     pub fn jump_if_below(&mut self, register: Register, number: i32, label: Label) {
         self.jump(0xa5, register, Register::R0, number, label);
