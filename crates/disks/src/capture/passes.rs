@@ -47,6 +47,13 @@ pub(super) struct Run<'a> {
 /// Chunks that were read while filesystems were frozen: which subject's, number, bytes.
 type Held = Vec<(usize, u64, Vec<u8>)>;
 
+/// What was left to read, and was.
+struct Rest {
+    held: Held,
+    plans: Vec<Plan>,
+    bytes: u64,
+}
+
 /// A freeze that went well.
 struct Moment {
     thawed: Thawed,
@@ -199,7 +206,7 @@ impl<'a> Run<'a> {
                 self.freezer()?.sync()?;
             }
             self.collect();
-            let plans = self.plans()?;
+            let mut plans = self.plans()?;
             let left = sum(&plans);
             if pass > 0 && self.is_little(&plans) {
                 if let Some(instant) = self.freeze()? {
@@ -207,6 +214,9 @@ impl<'a> Run<'a> {
                 }
                 freezes += 1;
                 self.failed_freezes += 1;
+                // Marks were taken meanwhile, which the plans from before do not have.
+                self.collect();
+                plans = self.plans()?;
             } else {
                 vain = if pass > 1 && left >= least / 10 * 9 { vain + 1 } else { 0 };
                 least = least.min(if pass > 0 { left } else { u64::MAX });
@@ -288,44 +298,39 @@ impl<'a> Run<'a> {
 
     /// Freezes and reads the rest. `None` if it was too much, or they were thawed too early: then it was a pass like others.
     fn freeze(&mut self) -> Result<Option<Moment>, CaptureError> {
+        let begin = Instant::now();
         let told = self.context.hooks.before_freeze();
         let outcome = told.map_err(CaptureError::Hook).and_then(|()| self.freeze_between_hooks());
         self.context.hooks.after_thaw();
-        let Some((held, plans, instant, pass)) = outcome? else { return Ok(None) };
+        let (Some(rest), moment) = outcome? else { return Ok(None) };
         self.context.observer.phase(Phase::Storing);
-        self.store(held, &plans)?;
-        self.passes.push(pass);
-        Ok(instant)
+        let (bytes, chunks) = (rest.bytes, rest.held.len() as u64);
+        self.store(rest)?;
+        self.passes.push(Pass { bytes, chunks, took_ms: begin.elapsed().as_millis() as u64 });
+        Ok(moment)
     }
 
-    #[expect(clippy::type_complexity, reason = "what was read, what was planned, and if it counts")]
-    fn freeze_between_hooks(&mut self) -> Result<Option<(Held, Vec<Plan>, Option<Moment>, Pass)>, CaptureError> {
+    fn freeze_between_hooks(&mut self) -> Result<(Option<Rest>, Option<Moment>), CaptureError> {
         let freezer = self.freezer()?;
         freezer.sync()?;
         self.context.observer.phase(Phase::Freezing);
-        let begin = Instant::now();
         let frozen = freezer.freeze(self.context.options.freeze_budget)?;
         // From here until the thaw: no output, no files, no waiting for anybody.
         let rest = self.read_frozen(&frozen);
+        let epochs = self.subjects.iter().map(|subject| subject.tracker().map(|its| ended(its.epoch()))).collect();
         let checks = self.checks(FROZEN_PATIENCE);
         let thawed = frozen.thaw();
         self.context.observer.phase(Phase::Thawed { frozen_for: thawed.frozen_for });
+        let Some(rest) = rest? else { return Ok((None, None)) };
         let is_open = |check: &CrossCheck| check.kernel.is_none();
         let checks = if checks.iter().flatten().any(is_open) { self.checks(PATIENCE) } else { checks };
-        let Some((held, plans, bytes)) = rest? else { return Ok(None) };
-        let pass = Pass { bytes, chunks: held.len() as u64, took_ms: begin.elapsed().as_millis() as u64 };
-        let instant = thawed.was_whole.then(|| Moment {
-            thawed,
-            checks,
-            epochs: self.subjects.iter().map(|subject| subject.tracker().map(|its| ended(its.epoch()))).collect(),
-            used: plans.iter().map(|plan| plan.used.clone()).collect(),
-        });
-        Ok(Some((held, plans, instant, pass)))
+        let used = rest.plans.iter().map(|plan| plan.used.clone()).collect();
+        let moment = thawed.was_whole.then_some(Moment { thawed, checks, epochs, used });
+        Ok((Some(rest), moment))
     }
 
     /// Reads what is left into memory. `None` if it is too much for that or for the time.
-    #[expect(clippy::type_complexity, reason = "what was read, what was planned, and how many bytes")]
-    fn read_frozen(&mut self, frozen: &Frozen) -> Result<Option<(Held, Vec<Plan>, u64)>, CaptureError> {
+    fn read_frozen(&mut self, frozen: &Frozen) -> Result<Option<Rest>, CaptureError> {
         self.collect();
         let mut plans = self.plans()?;
         let held = Mutex::new(Held::new());
@@ -344,7 +349,7 @@ impl<'a> Run<'a> {
             frozen.sync_incapable();
             plans = self.read_again(plans)?;
         }
-        Ok(Some((held.into_inner(), plans, bytes)))
+        Ok(Some(Rest { held: held.into_inner(), plans, bytes }))
     }
 
     fn read_into(&mut self, held: &Mutex<Held>, plans: &[Plan], frozen: &Frozen) -> Result<Option<u64>, CaptureError> {
@@ -389,14 +394,14 @@ impl<'a> Run<'a> {
     }
 
     /// Hands on what was read while frozen; of a chunk that was read twice the later.
-    fn store(&mut self, held: Held, plans: &[Plan]) -> Result<(), CaptureError> {
+    fn store(&mut self, Rest { held, plans, .. }: Rest) -> Result<(), CaptureError> {
         let total = held.len() as u64 * CHUNK;
         for (count, (number, chunk, content)) in held.into_iter().enumerate() {
             self.context.cancel.check().map_err(|_| CaptureError::Cancelled)?;
             self.subjects[number].store().put(chunk, content)?;
             self.context.observer.progress((count as u64 + 1) * CHUNK, total);
         }
-        for (subject, plan) in self.subjects.iter_mut().zip(plans) {
+        for (subject, plan) in self.subjects.iter_mut().zip(&plans) {
             subject.put_emptied(plan)?;
             subject.settle(plan);
         }

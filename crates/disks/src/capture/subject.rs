@@ -137,7 +137,7 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// All that was planned is handed on.
+    /// All that was planned is handed on. It must be the latest plan, and no marks taken since.
     pub(super) fn settle(&mut self, plan: &Plan) {
         for range in plan.chunks.iter().chain(&plan.emptied).map(|chunk| span(*chunk)) {
             self.shown.remove(range.clone());
