@@ -7,6 +7,7 @@ pub mod capture;
 pub mod chunk;
 pub mod extents;
 pub mod freezer;
+pub mod provider;
 pub mod read;
 pub mod tracker;
 

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use disks::tracker::{Hold, Keep, TrackerError, stop_watching, watched};
-use disks::{Extents, Tracker, TrackerOptions};
 use platform::direct::{AlignedBuffer, Claim, DirectFile, discard, zero_out};
+use stead_disks::tracker::{Hold, Keep, TrackerError, stop_watching, watched};
+use stead_disks::{Extents, Tracker, TrackerOptions};
 use testkit::LoopDevice;
 use testkit::loop_device::is_root_or_skip;
 

@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use disks::capture::{CaptureError, CaptureOptions, Context, Outcome, Source, Start, UsedMap, View, capture};
-use disks::tracker::{Hold, Keep};
-use disks::{CHUNK, Extents, Sink, Tracker, TrackerOptions};
 use repo::Cancel;
+use stead_disks::capture::{CaptureError, CaptureOptions, Context, Outcome, Source, Start, UsedMap, View, capture};
+use stead_disks::tracker::{Hold, Keep};
+use stead_disks::{CHUNK, Extents, Sink, Tracker, TrackerOptions};
 use tempfile::TempDir;
 use testkit::loop_device::succeeds;
 use testkit::{LoopDevice, Mounted};

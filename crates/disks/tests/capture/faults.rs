@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use disks::capture::{
+use platform::direct::{AlignedBuffer, Claim, DirectFile};
+use repo::Cancel;
+use stead_disks::capture::{
     CaptureError, CaptureOptions, Consistency, Context, Hooks, Observer, Phase, Source, Start, Unreadable, View,
     capture,
 };
-use disks::{CHUNK, Extents};
-use platform::direct::{AlignedBuffer, Claim, DirectFile};
-use repo::Cancel;
+use stead_disks::{CHUNK, Extents};
 use testkit::LoopDevice;
 use testkit::loop_device::{is_root_or_skip, succeeds};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use disks::freezer::Freezer;
 use platform::BlockDevice;
+use stead_disks::freezer::Freezer;
 use testkit::loop_device::is_root_or_skip;
 
 use crate::LiveDisk;

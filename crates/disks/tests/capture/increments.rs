@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use disks::capture::{Consistency, Start, View};
-use disks::{Tracker, TrackerOptions};
+use stead_disks::capture::{Consistency, Start, View};
+use stead_disks::{Tracker, TrackerOptions};
 use testkit::loop_device::is_root_or_skip;
 
 use crate::live::{patient, print};
@@ -26,7 +26,7 @@ fn an_increment_reads_what_was_written_since() {
     fs::write(disk.main().join("changed"), vec![6; 3 << 20]).unwrap();
     let tracker = Tracker::open(disk.device().path()).unwrap().unwrap();
     assert_eq!(tracker.base().as_deref(), Some("first image"));
-    disks::freezer::Freezer::of(&[tracker.disk().clone()]).unwrap().sync().unwrap();
+    stead_disks::freezer::Freezer::of(&[tracker.disk().clone()]).unwrap().sync().unwrap();
     let start = Start::Since { changed: tracker.changed_after(0), used };
     let sink = FileSink::open(&disk.image());
     let second = run(disk.device(), View::Tracked(&tracker), start, &sink, patient()).unwrap();
@@ -52,7 +52,7 @@ fn what_was_read_by_a_capture_that_failed_is_still_known_as_changed() {
     let first = run(disk.device(), View::Tracked(&tracker), Start::Everything, &sink, patient()).unwrap();
     tracker.rebase("first image", first.disks[0].epoch.unwrap()).unwrap();
     fs::write(disk.main().join("changed"), vec![6; 1 << 20]).unwrap();
-    disks::freezer::Freezer::of(&[tracker.disk().clone()]).unwrap().sync().unwrap();
+    stead_disks::freezer::Freezer::of(&[tracker.disk().clone()]).unwrap().sync().unwrap();
     let changed = tracker.changed_after(0);
     tracker.swap();
     drop(tracker);

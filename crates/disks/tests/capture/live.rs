@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use disks::capture::{CaptureOptions, Consistency, Outcome, Start, View};
+use stead_disks::capture::{CaptureOptions, Consistency, Outcome, Start, View};
 use testkit::loop_device::is_root_or_skip;
 
 use crate::writer::{Writer, content, number};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use disks::capture::{Start, View};
+use stead_disks::capture::{Start, View};
 use testkit::loop_device::is_root_or_skip;
 
 use crate::live::{patient, print};
