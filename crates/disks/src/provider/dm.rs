@@ -1,5 +1,6 @@
-//! Snapshots of any device-mapper device, by its own program: the device is suspended for a moment (which freezes the
-//! filesystem), its table is put below a new device, and the device becomes that one's *snapshot-origin*.
+//! Snapshots of any device-mapper device, by its own program: its table is put below a new device, and the device becomes
+//! that one's *snapshot-origin*. One call exchanges the tables: it suspends the device (which freezes the filesystem) and
+//! resumes it, so that no program has to be started, maybe from that very device, while it stands still.
 //!
 //! Four devices: the base has the table that the device had; the device itself is a snapshot-origin of the base; the snapshot
 //! reads the base as it was, and keeps what was overwritten in the store.
@@ -30,8 +31,7 @@ impl<'a> DmSnapshot<'a> {
         programs.run("dmsetup", &["create", &base, "--table", table.trim()])?;
         let kept = format!("0 {sectors} snapshot {base_node} {} N {KEPT_AT_ONCE}", store.display());
         let origin = format!("0 {sectors} snapshot-origin {base_node}");
-        // From the suspension on nobody writes; both ends are of the same instant.
-        programs.run("dmsetup", &["suspend", device])?;
+        // Nobody reads it yet; its instant is that of the exchange, from which on it hears of writes.
         programs.run("dmsetup", &["create", &ours, "--readonly", "--table", &kept])?;
         programs.run("dmsetup", &["load", device, "--table", &origin])?;
         programs.run("dmsetup", &["resume", device])?;
@@ -75,19 +75,18 @@ fn base_of(device: &str) -> String {
     format!("{PREFIX}base-{device}")
 }
 
-/// In an order in which every step can be repeated: the device must go on, whatever else fails.
+/// In an order in which every step can be repeated. The device goes on, whatever fails: it stands still in no step but the
+/// exchange.
 fn take_apart(device: &str, programs: &dyn Programs) -> Result<(), ProgramError> {
     let base = base_of(device);
-    let table = programs.run("dmsetup", &["table", "--showkeys", &base]);
-    let restored = table.and_then(|table| {
-        programs.run("dmsetup", &["load", device, "--table", table.trim()])?;
-        programs.run("dmsetup", &["suspend", device])
-    });
-    let resumed = programs.run("dmsetup", &["resume", device]);
-    let removed = programs.run("dmsetup", &["remove", "--retry", &format!("{PREFIX}{device}")]);
-    restored.and(resumed)?;
-    programs.run("dmsetup", &["remove", "--retry", &base])?;
-    removed.map(|_| ())
+    let table = programs.run("dmsetup", &["table", "--showkeys", &base])?;
+    programs.run("dmsetup", &["load", device, "--table", table.trim()])?;
+    programs.run("dmsetup", &["resume", device])?;
+    let ours = format!("{PREFIX}{device}");
+    if programs.run("dmsetup", &["info", &ours]).is_ok() {
+        programs.run("dmsetup", &["remove", "--retry", &ours])?;
+    }
+    programs.run("dmsetup", &["remove", "--retry", &base]).map(|_| ())
 }
 
 /// Sectors of a table: the end of its last line.
@@ -133,7 +132,8 @@ mod tests {
         drop(snapshot);
         let lines = script.lines.into_inner();
         let position = |beginning: &str| lines.iter().position(|line| line.starts_with(beginning)).unwrap();
-        assert!(position("dmsetup suspend root") < position("dmsetup create stead-snap-root"));
+        assert!(position("dmsetup create stead-snap-root") < position("dmsetup load root"));
+        assert!(position("dmsetup load root") < position("dmsetup resume root"));
         assert!(
             lines.contains(
                 &"dmsetup load root --table 0 6144 snapshot-origin /dev/mapper/stead-snap-base-root".to_owned()
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_device_whose_snapshot_fails_goes_on() {
-        let script = script().fails("dmsetup create stead-snap-root", "store too small");
+        let script = script().fails("dmsetup create stead-snap-root", "no space").fails("dmsetup info", "none");
         assert!(DmSnapshot::create("root", Path::new("/dev/sdz"), &script).is_err());
         let lines = script.lines.into_inner();
         assert!(lines.contains(&"dmsetup resume root".to_owned()), "{lines:?}");
@@ -159,7 +159,6 @@ mod tests {
         let script = script.fails("dmsetup load root", "refused");
         assert!(remove_abandoned_dm_snapshots(&script).is_err());
         let lines = script.lines.into_inner();
-        assert!(lines.contains(&"dmsetup resume root".to_owned()));
         assert!(!lines.contains(&"dmsetup remove --retry stead-snap-base-root".to_owned()), "{lines:?}");
     }
 
