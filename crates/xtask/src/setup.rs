@@ -6,14 +6,17 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 24] = [
+const PACKAGES: [&str; 29] = [
     "acl",
     "attr",
+    "btrfs-progs",
     "ca-certificates",
     "cmake",
+    "dosfstools",
     "e2fsprogs",
     "faketime",
     "gcc",
+    "gdisk",
     "git",
     "libacl1-dev",
     "liblz4-dev",
@@ -25,11 +28,13 @@ const PACKAGES: [&str; 24] = [
     "openssh-server",
     "openssh-sftp-server",
     "pkg-config",
+    "postgresql",
     "python3-dev",
     "python3-venv",
     "strace",
     "time",
     "valgrind",
+    "xfsprogs",
     "xz-utils",
 ];
 

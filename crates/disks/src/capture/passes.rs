@@ -24,6 +24,10 @@ const COMPARES: u32 = 2;
 /// How often what is written during a freeze, by those that cannot be frozen, is read again.
 const LATE_READS: u32 = 10;
 
+/// How often filesystems are written out before they are frozen, unless that is quick.
+const SYNCS: u32 = 4;
+const QUICK_SYNC: Duration = Duration::from_millis(20);
+
 /// Bytes per second, as long as nothing was measured.
 const ASSUMED_RATE: u64 = 50 << 20;
 
@@ -312,7 +316,7 @@ impl<'a> Run<'a> {
 
     fn freeze_between_hooks(&mut self) -> Result<(Option<Rest>, Option<Moment>), CaptureError> {
         let freezer = self.freezer()?;
-        freezer.sync()?;
+        sync_well(&freezer)?;
         self.context.observer.phase(Phase::Freezing);
         let frozen = freezer.freeze(self.context.options.freeze_budget)?;
         // From here until the thaw: no output, no files, no waiting for anybody.
@@ -432,6 +436,18 @@ impl<'a> Run<'a> {
         self.full_compares += 1;
         self.prepare()
     }
+}
+
+/// A freeze writes out what is left while everybody waits already: so again, as long as there is much.
+fn sync_well(freezer: &Freezer) -> Result<(), CaptureError> {
+    for _ in 0..SYNCS {
+        let begin = Instant::now();
+        freezer.sync()?;
+        if begin.elapsed() < QUICK_SYNC {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn sum(plans: &[Plan]) -> u64 {

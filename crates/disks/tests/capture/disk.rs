@@ -169,9 +169,19 @@ pub(crate) fn run(
     sink: &dyn Sink,
     options: CaptureOptions,
 ) -> Result<Outcome, CaptureError> {
-    let size = std::fs::read_to_string(format!("/sys/block/{}/size", device.name().trim_start_matches("/dev/")));
-    let size = size.unwrap().trim().parse::<u64>().unwrap() * 512;
-    let source = Source { device: device.path(), view, start, used: everything(size), sink };
+    run_at(device.path(), view, start, sink, options)
+}
+
+/// As [`run`], by the disk's node.
+pub(crate) fn run_at(
+    device: &Path,
+    view: View<'_>,
+    start: Start,
+    sink: &dyn Sink,
+    options: CaptureOptions,
+) -> Result<Outcome, CaptureError> {
+    let size = platform::BlockDevice::at(device).unwrap().size().unwrap();
+    let source = Source { device, view, start, used: everything(size), sink };
     let context = Context { options, hooks: &mut (), observer: &(), cancel: Cancel::default() };
     capture(vec![source], context)
 }

@@ -8,6 +8,7 @@ mod disk;
 mod faults;
 mod guard;
 mod increments;
+mod kills;
 mod live;
 mod postgres;
 mod writer;
