@@ -9,7 +9,10 @@ pub mod extents;
 pub mod freezer;
 pub mod provider;
 pub mod read;
+pub mod survey;
+pub mod table;
 pub mod tracker;
+pub mod used;
 
 pub use chunk::{CHUNK, SEGMENT, Sink};
 pub use extents::{Extent, Extents};
