@@ -13,6 +13,7 @@ pub mod direct;
 mod diskstats;
 mod freeze;
 mod fsmap;
+pub mod hardware;
 mod machine;
 mod mounts;
 mod names;

@@ -29,8 +29,12 @@ pub struct Mount {
 
 /// All mounts that this process sees, in the order in which the kernel lists them.
 pub fn mounts() -> io::Result<Vec<Mount>> {
-    let table = fs::read("/proc/self/mountinfo")?;
-    Ok(table.split(|&byte| byte == b'\n').filter_map(parse).collect())
+    Ok(parse_table(&fs::read("/proc/self/mountinfo")?))
+}
+
+/// The mounts that the lines of such a table tell of.
+pub(crate) fn parse_table(table: &[u8]) -> Vec<Mount> {
+    table.split(|&byte| byte == b'\n').filter_map(parse).collect()
 }
 
 /// Mounts a filesystem of the kernel's own, such as `tracefs` or `bpf`, on an existing folder.
