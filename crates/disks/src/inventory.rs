@@ -4,7 +4,8 @@
 use std::io;
 use std::path::Path;
 
-use platform::block::{self, BlockDevice, BootMode, DeviceNumber, Kind, Mount, System};
+use platform::hardware::{self, BootMode, Device, Kind, System};
+use platform::{DeviceNumber, Mount};
 use serde::{Deserialize, Serialize};
 
 /// A machine.
@@ -130,7 +131,7 @@ impl Inventory {
         let known = Known { mounts, swaps };
         let boot = if system.boot_mode() == BootMode::Efi { "efi" } else { "bios" };
         let card =
-            |card: block::NetworkCard| NetworkCard { name: card.name, address: card.address, driver: card.driver };
+            |card: hardware::NetworkCard| NetworkCard { name: card.name, address: card.address, driver: card.driver };
         Ok(Inventory {
             machine: machine.into(),
             product: system.product(),
@@ -170,8 +171,8 @@ struct Known {
 }
 
 impl Known {
-    fn disk(&self, device: BlockDevice) -> Disk {
-        let partition = |partition: block::Partition| Partition {
+    fn disk(&self, device: Device) -> Disk {
+        let partition = |partition: hardware::Partition| Partition {
             content: self.content(&partition.name, partition.number, partition.content, partition.holders),
             name: partition.name,
             number: partition.number_on_disk,
@@ -200,15 +201,15 @@ impl Known {
         }
     }
 
-    fn content(&self, name: &str, number: DeviceNumber, seen: block::Content, holders: Vec<String>) -> Content {
+    fn content(&self, name: &str, number: DeviceNumber, seen: hardware::Content, holders: Vec<String>) -> Content {
         let path = format!("/dev/{name}");
-        let is_of_it = |mount: &&Mount| mount.number == number || mount.source == path;
+        let is_of_it = |mount: &&Mount| mount.device == number || mount.source == *path;
         let mounts: Vec<&Mount> = self.mounts.iter().filter(is_of_it).collect();
         Content {
             file_system: seen.kind.or_else(|| mounts.first().map(|mount| mount.kind.clone())),
             label: seen.label,
             uuid: seen.uuid,
-            mounted: mounts.iter().map(|mount| mount.target.to_string_lossy().into_owned()).collect(),
+            mounted: mounts.iter().map(|mount| mount.mount_point.to_string_lossy().into_owned()).collect(),
             swap: self.swaps.contains(&path),
             used_by: holders,
         }
@@ -245,8 +246,8 @@ pub fn disks_below(system: &System, path: &Path) -> io::Result<Vec<String>> {
 }
 
 /// The device that a path lies on.
-fn of_path<'d>(devices: &'d [BlockDevice], mounts: &[Mount], path: &Path) -> Option<&'d BlockDevice> {
-    let number = block::number_below(path).ok()?;
+fn of_path<'d>(devices: &'d [Device], mounts: &[Mount], path: &Path) -> Option<&'d Device> {
+    let number = hardware::number_below(path).ok()?;
     let of_number = |number: DeviceNumber| {
         devices.iter().find(|device| {
             device.number == number || device.partitions.iter().any(|partition| partition.number == number)
@@ -254,13 +255,13 @@ fn of_path<'d>(devices: &'d [BlockDevice], mounts: &[Mount], path: &Path) -> Opt
     };
     of_number(number).or_else(|| {
         // btrfs has numbers of its own; its source tells the device.
-        let mount = mounts.iter().find(|mount| mount.number == number)?;
-        of_number(block::number_of(Path::new(&mount.source)).ok()??)
+        let mount = mounts.iter().find(|mount| mount.device == number)?;
+        of_number(DeviceNumber::of(Path::new(&mount.source)).ok()?)
     })
 }
 
 /// The device of that kernel name, or the disk of which it is a partition.
-fn named<'d>(devices: &'d [BlockDevice], name: &str) -> Option<&'d BlockDevice> {
+fn named<'d>(devices: &'d [Device], name: &str) -> Option<&'d Device> {
     devices
         .iter()
         .find(|device| device.name == name || device.partitions.iter().any(|partition| partition.name == name))

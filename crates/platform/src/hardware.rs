@@ -196,7 +196,6 @@ impl System {
         text.split_ascii_whitespace().nth(6)?.parse().ok()
     }
 
-
     /// Bytes in a file that counts sectors of 512 bytes.
     fn sectors(&self, file: &Path) -> Option<u64> {
         self.text(file)?.parse::<u64>().ok()?.checked_mul(512)

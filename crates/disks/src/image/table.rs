@@ -51,8 +51,18 @@ struct Segment {
     state: SegmentState,
     /// The tree that the state was read from, while the chunks are still the same.
     unchanged: Option<Id>,
+    /// Counts the changes.
+    version: u64,
     /// Chunks on their way, with the ticket of the one that was put last.
     in_hand: Vec<(u64, u64)>,
+}
+
+/// A tree that was stored for a segment as it was at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SegmentTree {
+    segment: usize,
+    tree: Id,
+    version: u64,
 }
 
 /// Reads the chunks that a stored segment consists of.
@@ -71,8 +81,7 @@ impl Table {
         let mut segments = Vec::with_capacity(count);
         for (number, state) in state.segments.into_iter().enumerate() {
             check_state(&geometry, number as u64, &state)?;
-            let unchanged = None;
-            segments.push(Mutex::new(Segment { state, unchanged, in_hand: Vec::new() }));
+            segments.push(Mutex::new(Segment { state, ..Segment::default() }));
         }
         if segments.len() != count {
             return Err(ImageError::Internal(format!("{} segments instead of {count}", segments.len())));
@@ -121,6 +130,7 @@ impl Table {
             if *place != id {
                 *place = id;
                 segment.unchanged = None;
+                segment.version += 1;
             }
         }
         Ok(())
@@ -146,22 +156,29 @@ impl Table {
         self.geometry.chunks_of(segment).map(|chunk| self.zero(chunk)).collect()
     }
 
-    /// Gives every segment that has chunks a tree, in order; `store` stores one and returns its name. Afterwards no segment
-    /// that nothing is on the way for has chunks.
-    pub(super) fn settle(&self, mut store: impl FnMut(u64, &[Id]) -> Result<Id>) -> Result<()> {
+    /// Stores a tree for every segment that has chunks, in order; `store` stores one and returns its name. Segments that
+    /// something is on the way for are left out. The chunks stay known until [`Table::forget`].
+    pub(super) fn trees(&self, mut store: impl FnMut(u64, &[Id]) -> Result<Id>) -> Result<Vec<SegmentTree>> {
+        let mut trees = Vec::new();
         for (number, segment) in self.segments.iter().enumerate() {
-            let mut segment = segment.lock();
-            if !segment.in_hand.is_empty() {
-                continue;
+            let segment = segment.lock();
+            let SegmentState::Chunks(ids) = &segment.state else { continue };
+            if segment.in_hand.is_empty() {
+                let tree = segment.unchanged.map_or_else(|| store(number as u64, ids), Ok)?;
+                trees.push(SegmentTree { segment: number, tree, version: segment.version });
             }
-            let tree = match (&segment.state, segment.unchanged) {
-                (SegmentState::Chunks(_), Some(unchanged)) => unchanged,
-                (SegmentState::Chunks(ids), None) => store(number as u64, ids)?,
-                _ => continue,
-            };
-            segment.state = SegmentState::Stored(tree);
         }
-        Ok(())
+        Ok(trees)
+    }
+
+    /// Lets go of the chunks of segments whose trees can be read from now on, unless they have changed since.
+    pub(super) fn forget(&self, trees: &[SegmentTree]) {
+        for SegmentTree { segment, tree, version } in trees {
+            let mut segment = self.segments[*segment].lock();
+            if segment.version == *version {
+                segment.state = SegmentState::Stored(*tree);
+            }
+        }
     }
 
     /// What is known now.
@@ -227,12 +244,25 @@ mod tests {
         let trees = HashMap::from([(0, before.clone())]);
         let ticket = table.expect(7);
         table.set(7, ticket, before[7], &trees).unwrap();
-        table.settle(|_, _| panic!("nothing to store")).unwrap();
+        table.forget(&table.trees(|_, _| panic!("nothing to store")).unwrap());
         assert_eq!(table.state().segments, [SegmentState::Stored(tree), SegmentState::Stored(other)]);
         let ticket = table.expect(7);
         table.set(7, ticket, before[8], &trees).unwrap();
-        table.settle(|_, ids| Ok(ids[7])).unwrap();
+        table.forget(&table.trees(|_, ids| Ok(ids[7])).unwrap());
         assert_eq!(table.state().segments, [SegmentState::Stored(before[8]), SegmentState::Stored(other)]);
+    }
+
+    #[test]
+    fn a_segment_that_changed_while_its_tree_was_stored_keeps_its_chunks() {
+        let table = table(Vec::new());
+        table.set(7, table.expect(7), Id::of(b"first"), &NOTHING()).unwrap();
+        let trees = table.trees(|_, _| Ok(Id::of(b"tree"))).unwrap();
+        table.set(8, table.expect(8), Id::of(b"second"), &NOTHING()).unwrap();
+        table.forget(&trees);
+        let SegmentState::Chunks(ids) = &table.state().segments[0] else { panic!("chunks") };
+        assert_eq!((ids[7], ids[8]), (Id::of(b"first"), Id::of(b"second")));
+        table.expect(9);
+        assert!(table.trees(|_, _| panic!("something is on the way")).unwrap().is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
 use repo::writer::Scratch;
 
-use super::table::{Table, Trees};
+use super::table::{SegmentTree, Table, Trees};
 use super::{
     DiskName, Figures, FinishedImage, Geometry, ImageError, Result, SegmentState, Store, StoredDisk, TableState, tree,
 };
@@ -118,9 +118,13 @@ impl ImageWriter {
         self.shared.table.open_segments()
     }
 
-    /// Stores the trees of all segments that nothing is on the way for, and lets their chunks go from memory.
+    /// Makes the trees of all segments durable that nothing is on the way for, and lets their chunks go from memory. Others may
+    /// go on putting chunks.
     pub fn settle(&self) -> Result<()> {
-        self.shared.settle(&mut self.shared.store.scratch())
+        let trees = self.shared.trees(&mut self.shared.store.scratch())?;
+        self.shared.store.flush()?;
+        self.shared.table.forget(&trees);
+        Ok(())
     }
 
     /// Waits until all chunks that were put are stored or in an open pack.
@@ -137,7 +141,8 @@ impl ImageWriter {
         self.join();
         self.shared.check_failure()?;
         let mut scratch = self.shared.store.scratch();
-        self.shared.settle(&mut scratch)?;
+        let trees = self.shared.trees(&mut scratch)?;
+        self.shared.table.forget(&trees);
         let tree = self.shared.save_disk(&mut scratch)?;
         let size = self.geometry().size();
         Ok(FinishedImage { name: self.shared.name.clone(), size, tree, figures: self.figures() })
@@ -232,8 +237,8 @@ impl Shared {
         self.table.set(number, ticket, saved.id, self)
     }
 
-    fn settle(&self, scratch: &mut Scratch) -> Result<()> {
-        self.table.settle(|segment, chunks| self.save_segment(segment, chunks, scratch))
+    fn trees(&self, scratch: &mut Scratch) -> Result<Vec<SegmentTree>> {
+        self.table.trees(|segment, chunks| self.save_segment(segment, chunks, scratch))
     }
 
     fn save_segment(&self, segment: u64, chunks: &[Id], scratch: &mut Scratch) -> Result<Id> {

@@ -6,7 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use backend::Id;
-use platform::block::{self, System};
+use platform::hardware::{self, System};
+use platform::{DeviceNumber, direct};
 use serde::Serialize;
 
 use super::marker::Marker;
@@ -264,17 +265,16 @@ impl Look<'_> {
     fn at_device(&self) -> Result<(TargetFacts, Vec<Caution>), RestoreError> {
         let failed = || self.failed("look at");
         let inventory = Inventory::of(&self.around.system, "").map_err(failed())?;
-        let number = block::number_of(self.path).map_err(failed())?;
-        let device = number.and_then(|number| self.around.system.device_of(number).transpose()).transpose();
-        let device = device.map_err(failed())?;
+        let number = DeviceNumber::of(self.path).map_err(failed())?;
+        let device = self.around.system.device_of(number).map_err(failed())?;
         let disk = device.as_ref().and_then(|device| inventory.disk(&device.name));
         let partition = device.as_ref().and_then(|device| {
-            let is_it = |partition: &&block::Partition| Some(partition.number) == number;
+            let is_it = |partition: &&hardware::Partition| partition.number == number;
             device.partitions.iter().find(is_it)
         });
         let mut file = File::open(self.path).map_err(self.failed("open"))?;
         let size = file.seek(SeekFrom::End(0)).map_err(failed())?;
-        let sectors = block::sector_sizes(&file).map_err(failed())?;
+        let sectors = direct::sector_sizes(&file).map_err(failed())?;
         let part = partition.and_then(|part| disk?.partitions.iter().find(|known| known.name == part.name));
         let facts = TargetFacts {
             name: part
@@ -303,9 +303,9 @@ impl Look<'_> {
         };
         let failed = || self.failed("look at");
         let below = inventory::disks_below(&self.around.system, repository).map_err(failed())?;
-        let number = block::number_of(self.path).map_err(failed())?;
-        let device = number.and_then(|number| self.around.system.device_of(number).transpose()).transpose();
-        Ok(device.map_err(failed())?.filter(|device| below.contains(&device.name)).map(|device| {
+        let number = DeviceNumber::of(self.path).map_err(failed())?;
+        let device = self.around.system.device_of(number).map_err(failed())?;
+        Ok(device.filter(|device| below.contains(&device.name)).map(|device| {
             format!("the repository at {} lies on {}, which would overwrite it", repository.display(), device.name)
         }))
     }

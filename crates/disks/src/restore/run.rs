@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use backend::Id;
 use parking_lot::Mutex;
-use platform::block::Exclusive;
+use platform::direct::Claim;
 use repo::{Cancel, Repository};
 
 use super::fetch::{self, Fetch, Fetcher, Piece};
@@ -44,11 +44,12 @@ pub fn execute(
         .filter(|_| images.snapshot == plan.snapshot)
         .ok_or_else(|| RestoreError::Refused(format!("the plan is not for snapshot {}", images.snapshot.short())))?;
     repo.index()?;
+    let target = open(plan)?;
+    // Only now: what could not be opened was not begun.
     let marker = plan.marker();
     if let Some(state) = &around.state {
         marker.set(state).map_err(|cause| failed("note the restore in", state, cause))?;
     }
-    let target = open(plan)?;
     let work = Work::new(repo, disk, plan, target, progress, cancel);
     work.restore()?;
     work.target.sync().map_err(|cause| failed("finish writing", &plan.target.path, cause))?;
@@ -106,9 +107,9 @@ fn open(plan: &Plan) -> Result<Target, RestoreError> {
     let existing =
         if plan.how.delta || matches!(plan.fit, Fit::Larger { .. }) { Existing::Keep } else { Existing::Empty };
     let in_use = |caution: &Caution| matches!(caution, Caution::Mounted { .. } | Caution::InUse { .. });
-    let exclusive = if plan.cautions.iter().any(in_use) { Exclusive::No } else { Exclusive::Yes };
+    let claim = if plan.cautions.iter().any(in_use) { Claim::Shared } else { Claim::Exclusive };
     let opened = match plan.target.kind {
-        TargetKind::Device => Target::device(path, exclusive),
+        TargetKind::Device => Target::device(path, claim),
         TargetKind::File | TargetKind::NewFile => Target::file(path, plan.size, existing),
     };
     opened.map_err(|cause| failed("open", path, cause))

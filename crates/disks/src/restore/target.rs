@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use platform::block::{self, Exclusive};
+use platform::direct::{self, AlignedBuffer, Claim, DirectFile};
 
 use super::Unused;
 
@@ -51,10 +51,9 @@ impl Target {
     }
 
     /// Opens a device.
-    pub(super) fn device(path: &Path, exclusive: Exclusive) -> io::Result<Target> {
-        let mut file = block::open_direct(path, exclusive)?;
-        let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-        let sector = block::sector_sizes(&file)?.0 as usize;
+    pub(super) fn device(path: &Path, claim: Claim) -> io::Result<Target> {
+        let file = DirectFile::open_for_writing(path, claim)?.file().try_clone()?;
+        let (size, sector) = (direct::device_size(&file)?, direct::sector_sizes(&file)?.0 as usize);
         Ok(Target { file, medium: Medium::Device { sector }, size })
     }
 
@@ -100,12 +99,12 @@ impl Target {
         let done = match (self.medium, unused) {
             (Medium::File { fresh: true }, _) | (_, Unused::Leave) => return Ok(()),
             (Medium::File { .. }, _) => platform::punch_hole(&self.file, range.clone()),
-            (Medium::Device { .. }, Unused::Discard) => match block::discard(&self.file, whole.clone()) {
+            (Medium::Device { .. }, Unused::Discard) => match direct::discard(&self.file, whole.clone()) {
                 // A device that cannot be told so does not need to know.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
                 done => done,
             },
-            (Medium::Device { .. }, Unused::Zero) => block::zero_out(&self.file, whole.clone()),
+            (Medium::Device { .. }, Unused::Zero) => direct::zero_out(&self.file, whole.clone()),
         };
         match done {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => self.write_zeros(range, buffer),
@@ -130,22 +129,17 @@ impl Target {
     }
 }
 
-/// Memory that devices take without a copy: its address is a multiple of every sector's size.
+/// Memory that devices take without a copy, as much as was needed so far.
 #[derive(Default)]
-pub(super) struct Aligned {
-    memory: Vec<u8>,
-}
+pub(super) struct Aligned(Option<AlignedBuffer>);
 
 impl Aligned {
-    /// No device has larger sectors, as far as this matters.
-    const ALIGNMENT: usize = 4096;
-
     fn of(&mut self, length: usize) -> &mut [u8] {
-        if self.memory.len() < length + Aligned::ALIGNMENT {
-            self.memory.resize(length + Aligned::ALIGNMENT, 0);
+        if self.0.as_ref().is_none_or(|buffer| buffer.len() < length) {
+            self.0 = None;
         }
-        let start = self.memory.as_ptr().align_offset(Aligned::ALIGNMENT);
-        &mut self.memory[start..start + length]
+        let buffer = self.0.get_or_insert_with(|| AlignedBuffer::new(length.max(crate::CHUNK as usize)));
+        &mut buffer[..length]
     }
 }
 

@@ -10,10 +10,10 @@ use super::{JobNote, JobPlace};
 use crate::image::{ImageError, ImageWriter, Store};
 
 /// How often stored packs are noted: what is stored after the last note is sent again after a crash.
-const NOTE_EVERY: Duration = Duration::from_millis(200);
+const NOTE_EVERY: Duration = Duration::from_millis(50);
 
 /// How often the state is written, in notes.
-const STATE_EVERY: u32 = 15;
+const STATE_EVERY: u32 = 40;
 
 /// Packs after which an index file is written.
 const INDEX_PACKS: usize = 64;
@@ -22,11 +22,9 @@ const INDEX_PACKS: usize = 64;
 const OPEN_SEGMENTS: usize = 128;
 
 /// A keeper, for one run of one job.
-pub struct Keeper<'k> {
+pub struct Keeper {
     place: JobPlace,
     note: JobNote,
-    store: &'k Store,
-    writer: &'k ImageWriter,
     stop: Mutex<bool>,
     stopped: Condvar,
 }
@@ -38,22 +36,24 @@ struct Seen {
     indexed: usize,
 }
 
-impl<'k> Keeper<'k> {
+impl Keeper {
     /// A keeper that writes to a place.
-    pub fn new(place: JobPlace, note: JobNote, store: &'k Store, writer: &'k ImageWriter) -> Keeper<'k> {
-        Keeper { place, note, store, writer, stop: Mutex::new(false), stopped: Condvar::new() }
+    pub fn new(place: JobPlace, note: JobNote) -> Keeper {
+        Keeper { place, note, stop: Mutex::new(false), stopped: Condvar::new() }
     }
 
     /// Works until [`Keeper::stop`]. A state that cannot be written does not end the backup: the last error is returned.
-    pub fn run(&self) -> Result<(), ImageError> {
-        let (mut seen, mut notes, mut outcome) = (Seen::default(), 0, Ok(()));
+    pub fn run(&self, store: &Store, writer: &ImageWriter) -> Result<(), ImageError> {
+        // From the beginning on there is something to take up, if only packs.
+        let (mut seen, mut notes, mut outcome) = (Seen::default(), 0, self.save_state(writer));
         let mut stop = self.stop.lock();
         while !*stop {
             let timed_out = self.stopped.wait_for(&mut stop, NOTE_EVERY).timed_out();
             if timed_out {
                 notes += 1;
                 let due = notes % STATE_EVERY == 0;
-                outcome = parking_lot::MutexGuard::unlocked(&mut stop, || self.keep(&mut seen, due)).or(outcome);
+                outcome = parking_lot::MutexGuard::unlocked(&mut stop, || self.keep(store, writer, &mut seen, due))
+                    .or(outcome);
             }
         }
         outcome
@@ -66,38 +66,37 @@ impl<'k> Keeper<'k> {
     }
 
     /// Makes everything that was put durable and notes it: for an end on request.
-    pub fn save_all(&self) -> Result<(), ImageError> {
-        self.writer.drain()?;
-        self.store.flush()?;
-        self.save_state()
+    pub fn save_all(&self, store: &Store, writer: &ImageWriter) -> Result<(), ImageError> {
+        writer.drain()?;
+        store.flush()?;
+        self.save_state(writer)
     }
 
-    fn keep(&self, seen: &mut Seen, state_is_due: bool) -> Result<(), ImageError> {
-        let packs = self.store.stored_packs();
+    fn keep(&self, store: &Store, writer: &ImageWriter, seen: &mut Seen, state_is_due: bool) -> Result<(), ImageError> {
+        let packs = store.stored_packs();
         if packs.len() > seen.noted {
             self.note_packs(&packs[seen.indexed.min(packs.len())..])?;
             seen.noted = packs.len();
         }
         if packs.len() >= seen.indexed + INDEX_PACKS {
-            self.store.save_index()?;
+            store.save_index()?;
             seen.indexed = packs.len();
         }
         if !state_is_due {
             return Ok(());
         }
-        if self.writer.open_segments() > OPEN_SEGMENTS {
-            self.writer.settle()?;
-            self.store.flush()?;
+        if writer.open_segments() > OPEN_SEGMENTS {
+            writer.settle()?;
         }
-        self.save_state()
+        self.save_state(writer)
     }
 
     fn note_packs(&self, packs: &[Id]) -> Result<(), ImageError> {
         self.place.save_packs(packs).map_err(cannot_write)
     }
 
-    fn save_state(&self) -> Result<(), ImageError> {
-        self.place.save(&self.note, &self.writer.state()).map_err(cannot_write)
+    fn save_state(&self, writer: &ImageWriter) -> Result<(), ImageError> {
+        self.place.save(&self.note, &writer.state()).map_err(cannot_write)
     }
 }
 

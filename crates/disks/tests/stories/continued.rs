@@ -7,8 +7,8 @@ use disks::image::{Base, ImageWriter, SnapshotDetails};
 use disks::manifest::{Disk, Manifest};
 use disks::offline::{self, ReadError, Unreadable};
 use disks::progress::Progress;
-use disks::resume::{JobIdentity, JobNote, JobPlace, Keeper};
-use disks::session::{Request, Session};
+use disks::resume::{JobIdentity, JobNote, JobPlace};
+use disks::session::{InMaking, Request, Session};
 use disks::{Extents, ReadAt};
 use repo::Cancel;
 
@@ -29,7 +29,7 @@ fn described(world: &World, used: &Extents) -> Disk {
 
 fn request(world: &World, used: &Extents, state: &std::path::Path, stamp: Option<&str>) -> Request {
     let (state, stamp) = (Some(state.to_owned()), stamp.map(str::to_owned));
-    Request { disk: described(world, used), parent: None, state, stamp, workers: 2 }
+    Request { disk: described(world, used), parent: None, state, stamp, changed: None, workers: 2 }
 }
 
 /// Leaves what a run leaves that is killed with some chunks read: its packs are stored, and no index file names them.
@@ -56,7 +56,6 @@ fn killed_after(world: &World, disk: &[u8], read_part: &Extents, state: &std::pa
     }
     place.save(&note, &writer.state()).unwrap();
     place.save_packs(&store.stored_packs()).unwrap();
-    drop(Keeper::new(place, note, &store, &writer));
     assert!(world.memory.list(FileKind::Index).unwrap().is_empty());
 }
 
@@ -68,25 +67,26 @@ struct Went {
     started: bool,
 }
 
-/// Runs the image to its end; `changed` is what is known to have changed since the last run.
-fn to_the_end(world: &World, disk: &[u8], request: Request, used: &Extents, changed: Option<&Extents>) -> (Went, Id) {
+/// Runs the image to its end.
+fn to_the_end(world: &World, disk: &[u8], request: Request, used: &Extents) -> (Went, Id) {
     let progress = Arc::new(Progress::default());
-    let session = Session::begin(&world.repo, request.clone(), changed, &progress).unwrap();
+    let session = Session::begin(&world.repo, vec![request.clone()], &progress).unwrap();
+    let resumed = session.disks()[0].resumed.clone();
     let mut missing = used.clone();
-    session.resumed().done.iter().for_each(|range| missing.remove(range));
+    resumed.done.iter().for_each(|range| missing.remove(range));
     let options = offline::Options { unreadable: Unreadable::Fail, threads: 2 };
     let cancel = Cancel::default();
-    let read = |writer: &ImageWriter| offline::read(&disk, &missing, writer, options, &progress, &cancel);
+    let read = |disks: &[InMaking]| offline::read(&disk, &missing, &disks[0].writer, options, &progress, &cancel);
     session.capture(&cancel, read).unwrap();
-    let resumed = session.resumed().clone();
     let went = Went {
         read: missing.bytes(),
         resumed: resumed.done.bytes(),
         packs: resumed.packs,
         started: resumed.started.is_some(),
     };
-    let saved =
-        session.finish(Manifest::new("stead", "host", jiff::Timestamp::UNIX_EPOCH), request.disk, &details()).unwrap();
+    let saved = session
+        .finish(Manifest::new("stead", "host", jiff::Timestamp::UNIX_EPOCH), vec![request.disk], &details())
+        .unwrap();
     (went, saved.saved.id)
 }
 
@@ -127,7 +127,7 @@ fn with_proof_that_nothing_changed_only_what_is_missing_is_read_and_sent() {
     killed_after(&world, &disk, &Extents::from(0..15 << 20), room.path(), Some("same"));
     let stored = world.stored();
     let again = world.again();
-    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), Some("same")), &all, None);
+    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), Some("same")), &all);
     assert!(went.started && went.packs >= 2, "{} packs", went.packs);
     assert!(went.resumed >= 8 << 20, "{} bytes", went.resumed);
     assert_eq!(went.read + went.resumed, SIZE);
@@ -145,7 +145,7 @@ fn without_proof_everything_is_read_and_only_what_is_missing_is_sent() {
     disk[2 << 20] ^= 1;
     let stored = world.stored();
     let again = world.again();
-    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), None), &all, None);
+    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), None), &all);
     assert_eq!((went.read, went.resumed), (SIZE, 0));
     assert!(went.packs >= 2);
     assert!(world.stored() - stored < SIZE - (6 << 20), "{}", world.stored() - stored);
@@ -162,7 +162,8 @@ fn what_a_tracker_saw_change_is_read_again_and_what_is_no_longer_in_use_is_zeros
     let mut used = Extents::all(SIZE);
     used.remove(4 << 20..5 << 20);
     let again = world.again();
-    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &used, room.path(), None), &used, Some(&changed));
+    let request = request(&again, &used, room.path(), None);
+    let (went, snapshot) = to_the_end(&again, &disk, Request { changed: Some(changed), ..request }, &used);
     assert!(went.resumed >= 6 << 20 && went.read < SIZE - (6 << 20));
     restores_as(&again, snapshot, &disk, &used);
 }
@@ -175,13 +176,13 @@ fn another_disk_or_a_damaged_state_starts_over() {
     killed_after(&world, &disk, &Extents::from(0..15 << 20), room.path(), Some("same"));
     let mut other = request(&world, &all, room.path(), Some("same"));
     other.disk.identity.serial = Some("another".into());
-    let begun = Session::begin(&world.again().repo, other, None, &Arc::default()).unwrap();
-    assert!(begun.resumed().started.is_none());
+    let begun = Session::begin(&world.again().repo, vec![other], &Arc::default()).unwrap();
+    assert!(begun.disks()[0].resumed.started.is_none());
     drop(begun);
     let folder = std::fs::read_dir(room.path().join("disk")).unwrap().next().unwrap().unwrap().path();
     std::fs::write(folder.join("job"), b"stead disk job 1\nbut not really").unwrap();
     let again = world.again();
-    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), Some("same")), &all, None);
+    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), Some("same")), &all);
     assert!(!went.started && went.read == SIZE);
     restores_as(&again, snapshot, &disk, &all);
 }
@@ -192,8 +193,9 @@ fn a_stop_on_request_loses_nothing_that_was_read() {
     let disk = noise(1, SIZE);
     let (all, progress, cancel) = (Extents::all(SIZE), Arc::new(Progress::default()), Cancel::default());
     let session =
-        Session::begin(&world.repo, request(&world, &all, room.path(), Some("same")), None, &progress).unwrap();
-    let stopped = session.capture(&cancel, |writer| {
+        Session::begin(&world.repo, vec![request(&world, &all, room.path(), Some("same"))], &progress).unwrap();
+    let stopped = session.capture(&cancel, |disks| {
+        let writer = &disks[0].writer;
         read(&disk, &Extents::from(0..11 << 20), writer);
         cancel.cancel();
         let options = offline::Options { unreadable: Unreadable::Fail, threads: 1 };
@@ -205,7 +207,7 @@ fn a_stop_on_request_loses_nothing_that_was_read() {
     assert!(stopped.is_err());
     drop(session);
     let (stored, again) = (world.stored(), world.again());
-    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), Some("same")), &all, None);
+    let (went, snapshot) = to_the_end(&again, &disk, request(&again, &all, room.path(), Some("same")), &all);
     assert_eq!((went.resumed, went.read), (11 << 20, 13 << 20));
     assert!(world.stored() - stored < (13 << 20) + (64 << 10));
     restores_as(&again, snapshot, &disk, &all);

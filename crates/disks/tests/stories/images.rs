@@ -198,3 +198,24 @@ fn ten_changed_chunks_of_a_full_terabyte_cost_a_mebibyte_and_seconds() {
     let kept = first.segments.iter().zip(&second.segments).filter(|(a, b)| a == b).count();
     assert_eq!(kept, 1024 - 10);
 }
+
+#[test]
+fn segments_that_were_settled_are_opened_again_where_something_changes() {
+    let world = World::new();
+    let store = world.store();
+    let writer = ImageWriter::new(&store, name("sda"), 2 * SEGMENT, Base::Zeros, 2).unwrap();
+    let chunk = |byte: u8| vec![byte; CHUNK as usize];
+    let numbers = [0, 5, CHUNKS_PER_SEGMENT];
+    for number in numbers {
+        writer.put(number, chunk(1)).unwrap();
+    }
+    writer.drain().unwrap();
+    writer.settle().unwrap();
+    assert_eq!(writer.open_segments(), 0);
+    writer.put(5, chunk(2)).unwrap();
+    let saved = finish(&store, writer.finish().unwrap(), &Extents::new(), None);
+    let disk = &world.open(&saved).disks[0];
+    let (first, second) = (disk.chunks(&world.repo, 0).unwrap(), disk.chunks(&world.repo, 1).unwrap());
+    let ids = [1, 2, 0].map(|byte| Id::of(&chunk(byte)));
+    assert_eq!([first[0], first[5], first[6], second[0], second[1]], [ids[0], ids[1], ids[2], ids[0], ids[2]]);
+}

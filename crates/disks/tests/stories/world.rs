@@ -8,7 +8,7 @@ use disks::manifest::{Capture, Consistency, Disk, Identity, Manifest, UsedMap};
 use disks::offline::{self, Unreadable};
 use disks::progress::Progress;
 use disks::{CHUNK, Extents, ReadAt, SEGMENT};
-use platform::block::System;
+use platform::hardware::System;
 use repo::chunk::ChunkerKind;
 use repo::compress::Compression;
 use repo::key::{KdfParams, KeyOrigin};

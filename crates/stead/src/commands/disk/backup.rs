@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use disks::image::{DiskName, Figures, ImageWriter, SnapshotDetails, SnapshotSaved, StoredImages};
+use disks::image::{DiskName, SnapshotDetails, SnapshotSaved, StoredImages};
 use disks::inventory::Inventory;
 use disks::manifest::{Capture, Consistency, Disk, Manifest, State, UsedMap};
 use disks::offline::{self, Unreadable};
 use disks::progress::{Phase, Progress};
-use disks::session::{Request, Resumed, Session, SessionError};
+use disks::session::{InMaking, Request, Resumed, Session, SessionError};
 use disks::{CHUNK, Extents, ReadAt, SEGMENT};
-use platform::block::System;
+use platform::hardware::System;
 use repo::Id;
 use repo::snapshot::SnapshotFilter;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ struct Job<'j> {
 /// What became of a disk.
 struct Done {
     saved: SnapshotSaved,
-    figures: Figures,
+    read: u64,
     resumed: u64,
     gaps: Extents,
     state: State,
@@ -153,11 +153,13 @@ impl Job<'_> {
         let mut disk = self.described();
         let state = self.args.state_dir.clone().or_else(environment::state_directory);
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        let request = Request { disk: disk.clone(), parent: None, state, stamp: before.clone(), workers };
-        let session = Session::begin(&self.opened.repo, request, None, progress)?;
-        live.above(|| self.tell_resumed(session.resumed()));
+        let stamp = before.clone();
+        let request = Request { disk: disk.clone(), parent: None, state, stamp, changed: None, workers };
+        let session = Session::begin(&self.opened.repo, vec![request], progress)?;
+        let taken_up = session.disks().iter().map(|disk| &disk.resumed);
+        taken_up.clone().for_each(|resumed| live.above(|| self.tell_resumed(resumed)));
         let gaps = self.read(&session, progress)?;
-        let resumed = session.resumed().done.bytes();
+        let resumed = taken_up.map(|resumed| resumed.done.bytes()).sum();
         let mut manifest = Manifest::new(&program(), &self.host(), self.context.now());
         manifest.hardware = serde_json::to_value(self.inventory)?;
         if before != self.source.stamp() {
@@ -171,26 +173,33 @@ impl Job<'_> {
             (State::Complete, false) => State::Incomplete,
             (state, _) => state,
         };
-        let finished = session.finish(manifest, disk, &self.details(parent))?;
-        Ok(Done { saved: finished.saved, figures: finished.figures, resumed, gaps, state })
+        let finished = session.finish(manifest, vec![disk], &self.details(parent))?;
+        let read = finished.figures.iter().map(|figures| figures.bytes).sum();
+        Ok(Done { saved: finished.saved, read, resumed, gaps, state })
     }
 
     fn read(&self, session: &Session, progress: &Progress) -> Outcome<Extents> {
         let mut missing = self.source.used.clone();
-        session.resumed().done.iter().for_each(|range| missing.remove(range));
+        let done = session.disks().iter().flat_map(|disk| disk.resumed.done.iter());
+        done.for_each(|range| missing.remove(range));
         let sector = self.source.sectors.0;
         let unreadable = if self.args.skip_unreadable { Unreadable::Skip { sector } } else { Unreadable::Fail };
         let options = offline::Options { unreadable, threads: 2 };
         let cancel = &self.context.cancel;
         progress.enter(Phase::Reading, missing.bytes());
-        let read =
-            |writer: &ImageWriter| offline::read(&self.source.reader, &missing, writer, options, progress, cancel);
-        session.capture(cancel, read).map_err(|error| match error {
+        let read = |disks: &[InMaking]| {
+            let gaps = disks
+                .iter()
+                .map(|disk| offline::read(&self.source.reader, &missing, &disk.writer, options, progress, cancel));
+            gaps.collect::<Result<Vec<Extents>, _>>()
+        };
+        let gaps = session.capture(cancel, read).map_err(|error| match error {
             SessionError::Capture(error) => {
                 Failure::from(error).doing(format!("cannot image {}", self.source.path.display()))
             }
             SessionError::Image(error) => Failure::from(error),
-        })
+        })?;
+        Ok(gaps.iter().flat_map(Extents::iter).collect())
     }
 
     fn tell_resumed(&self, resumed: &Resumed) {
@@ -250,14 +259,14 @@ impl Job<'_> {
 
     fn report(&self, output: Output, done: &Done) -> Outcome {
         let seconds = self.begin.elapsed();
-        let (summary, figures) = (&done.saved.summary, &done.figures);
+        let summary = &done.saved.summary;
         let mut message = serde_json::to_value(summary)?;
         message["message_type"] = json!("summary");
         message["total_duration"] = json!(seconds.as_secs_f64());
         message["snapshot_id"] = json!(done.saved.id);
         message["disk"] = json!(self.name.as_str());
         message["state"] = json!(done.state);
-        message["bytes_read"] = json!(figures.bytes);
+        message["bytes_read"] = json!(done.read);
         message["bytes_resumed"] = json!(done.resumed);
         message["bytes_unreadable"] = json!(done.gaps.bytes());
         output.message(&message)?;

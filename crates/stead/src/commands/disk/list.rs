@@ -1,7 +1,7 @@
 //! `stead disk list`: what disks there are, and what is on them.
 
 use disks::inventory::{Content, Disk, Inventory};
-use platform::block::System;
+use platform::hardware::System;
 
 use crate::failure::{Doing, Outcome};
 use crate::open::Context;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use disks::image::StoredImages;
 use disks::progress::Progress;
 use disks::restore::{self, Consent, Fit, Options, Plan, Report, Surroundings, TargetKind, Unused};
-use platform::block::System;
+use platform::hardware::System;
 use repo::Repository;
 use repo::repository::FoundSnapshot;
 use serde_json::json;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use disks::inventory::{Disk, Inventory, Partition};
 use disks::manifest::Identity;
 use disks::{Extents, ReadAt, SizedFile};
-use platform::Span;
-use platform::block::{self, System};
+use platform::direct::{self, Claim, DirectFile};
+use platform::hardware::System;
+use platform::{DeviceNumber, Span};
 
 use crate::failure::{Failure, Outcome};
 
@@ -27,6 +28,8 @@ pub(super) struct Source {
     /// The kernel's name of the disk; `None` for a file.
     disk: Option<String>,
     handle: File,
+    /// Keeps others from mounting the device meanwhile.
+    _claim: Option<DirectFile>,
 }
 
 /// Sectors of files.
@@ -50,25 +53,32 @@ impl Source {
         let handle = File::open(&path).map_err(failed)?;
         let reader = SizedFile::new(handle.try_clone().map_err(failed)?).map_err(failed)?;
         let used = written_parts(&handle, reader.size()).map_err(failed)?;
-        Ok(Source { path, reader, used, sectors: SECTORS, identity: Identity::default(), disk: None, handle })
+        Ok(Source {
+            path,
+            reader,
+            used,
+            sectors: SECTORS,
+            identity: Identity::default(),
+            disk: None,
+            handle,
+            _claim: None,
+        })
     }
 
     fn device(path: PathBuf, inventory: &Inventory) -> Outcome<Source> {
         let failed = |error| Failure::io("read", &path, error);
-        let device = block::number_of(&path).and_then(|number| match number {
-            Some(number) => System::this().device_of(number),
-            None => Ok(None),
-        });
-        let device = device.map_err(failed)?;
+        let device = DeviceNumber::of(&path).and_then(|number| System::this().device_of(number)).map_err(failed)?;
         let disk = device.as_ref().and_then(|device| inventory.disk(&device.name));
         if let Some(disk) = disk {
             refuse_used(&path, disk, disk.partitions.iter().find(|part| path.ends_with(&part.name)))?;
         }
-        let handle = block::open_unused(&path).map_err(|error| match error.kind() {
+        let claim = DirectFile::open(&path, Claim::Exclusive).map_err(|error| match error.kind() {
             std::io::ErrorKind::ResourceBusy => in_use(&path, "somebody has it open for themselves"),
             _ => failed(error),
         })?;
-        let sectors = block::sector_sizes(&handle).map_err(failed)?;
+        // By way of the page cache, which reads ahead: what others wrote through it is seen, too.
+        let handle = File::open(&path).map_err(failed)?;
+        let sectors = direct::sector_sizes(&handle).map_err(failed)?;
         let reader = SizedFile::new(handle.try_clone().map_err(failed)?).map_err(failed)?;
         let identity = disk.map_or_else(Identity::default, |disk| Identity {
             model: disk.model.clone(),
@@ -77,7 +87,7 @@ impl Source {
         });
         let used = Extents::all(reader.size());
         let disk = disk.map(|disk| disk.name.clone());
-        Ok(Source { path, reader, used, sectors, identity, disk, handle })
+        Ok(Source { path, reader, used, sectors, identity, disk, handle, _claim: Some(claim) })
     }
 
     /// Something that changes whenever the disk is written to: of a file its times, of a device the kernel's count of written
@@ -91,8 +101,8 @@ impl Source {
             }
             Some(disk) => {
                 self.handle.sync_all().ok()?;
-                let system = System::this();
-                Some(format!("device {disk} {} {}", system.boot_id()?, system.sectors_written(disk)?))
+                let boot = platform::boot_id().ok()?;
+                Some(format!("device {disk} {boot} {}", System::this().sectors_written(disk)?))
             }
         }
     }
