@@ -1,3 +1,5 @@
+//! Machines made of files, and this one.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
