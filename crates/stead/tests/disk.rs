@@ -235,6 +235,7 @@ fn killed(bench: &Bench, disk: &Path, after: Duration) -> bool {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures belong into the test run's output")]
 fn an_image_that_is_killed_at_any_moment_is_taken_up_and_only_packs_in_flight_are_sent_twice() {
     let undisturbed = Bench::new();
     let disk = undisturbed.at("disk");

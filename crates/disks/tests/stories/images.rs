@@ -168,6 +168,7 @@ fn peak_memory() -> u64 {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures belong into the test run's output")]
 fn ten_changed_chunks_of_a_full_terabyte_cost_a_mebibyte_and_seconds() {
     const SIZE: u64 = 1 << 40;
     let world = World::new();
