@@ -6,8 +6,7 @@ use testkit::loop_device::{LoopDevice, Mounted, is_root_or_skip, succeeds};
 
 use crate::subject::{MIB, Subject, contents, punch, use_for_real};
 
-const VARIANTS: [&str; 6] =
-    ["-m dup", "-m single -n 4096", "-O mixed-bg -n 4096", "-R ^free-space-tree", "-n 65536", "-O block-group-tree"];
+const VARIANTS: [&str; 5] = ["-m dup", "-m single -n 4096", "-O mixed-bg -n 4096", "-R ^free-space-tree", "-n 65536"];
 
 fn made(words: &str, size: u64) -> Subject {
     let mkfs: Vec<&str> = ["mkfs.btrfs", "-q", "-f", "-L", "a btrfs"].into_iter().chain(words.split(' ')).collect();
