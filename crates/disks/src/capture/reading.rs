@@ -62,7 +62,7 @@ impl Reader {
     pub(super) fn open(path: &Path, claim: Claim, unreadable: Unreadable) -> Result<Reader, CaptureError> {
         let failed = |cause: io::Error| CaptureError::Open { device: path.to_owned(), cause };
         let device = BlockDevice::at(path).map_err(failed)?;
-        let file = DirectFile::open(path, claim).map_err(|cause| match cause.kind() {
+        let file = open_patiently(path, claim).map_err(|cause| match cause.kind() {
             io::ErrorKind::ResourceBusy => CaptureError::InUse { device: path.to_owned() },
             _ => failed(cause),
         })?;
@@ -207,4 +207,15 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// A process that was just forked may have somebody's claim open for a moment still, until it starts its program.
+fn open_patiently(path: &Path, claim: Claim) -> io::Result<DirectFile> {
+    for _ in 0..10 {
+        match DirectFile::open(path, claim) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(Duration::from_millis(50)),
+            outcome => return outcome,
+        }
+    }
+    DirectFile::open(path, claim)
 }
