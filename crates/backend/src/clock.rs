@@ -32,3 +32,8 @@ impl Clock for SystemClock {
         std::thread::sleep(time);
     }
 }
+
+#[cfg(test)]
+mod jumping;
+#[cfg(test)]
+pub(crate) use jumping::Jumping;

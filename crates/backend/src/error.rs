@@ -20,6 +20,8 @@ pub enum Class {
     NotFound,
     /// The storage refuses (credentials, permission, append-only): trying again does not help.
     Rejected,
+    /// The server's certificate is not believed, or it does not believe ours: trying again does not help.
+    Untrusted,
     /// Storage or quota is full: trying again does not help until somebody makes room.
     Full,
     /// Anything else that trying again does not help against.

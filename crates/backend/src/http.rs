@@ -23,7 +23,7 @@ pub(crate) const MAX_ANSWER: u64 = 1 << 30;
 /// What an error's text may cost.
 const MAX_ERROR_TEXT: usize = 2 << 10;
 
-/// How HTTP is spoken: certificates and proxies. Files are read when the backend is opened.
+/// How HTTP is spoken: certificates, proxies, our name. Files are read when the backend is opened.
 #[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
     /// PEM files of the only authorities that are believed; none means the system's.
@@ -36,6 +36,8 @@ pub struct HttpOptions {
     pub http_proxy: Option<String>,
     /// Proxy for https addresses, as a URL.
     pub https_proxy: Option<String>,
+    /// What we call ourselves; none means our name and version.
+    pub user_agent: Option<String>,
     /// Hosts that are reached without proxy, as curl writes them: names, suffixes, addresses, separated by commas.
     pub no_proxy: Option<String>,
 }
@@ -103,7 +105,7 @@ impl Failure {
     /// What helps against a request that failed in the HTTP library.
     pub(crate) fn class_of(error: &reqwest::Error) -> Class {
         match () {
-            () if is_about_tls(error) => Class::Rejected,
+            () if is_about_tls(error) => Class::Untrusted,
             () if error.is_connect() || is_unreachable(error) => Class::Offline,
             () if error.is_builder() || error.is_redirect() => Class::Permanent,
             () => Class::Transient,
@@ -123,7 +125,12 @@ impl From<runtime::Stuck> for Failure {
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Failure {
-        Failure::new(Failure::class_of(&error), chain(&error.without_url()))
+        let class = Failure::class_of(&error);
+        let error = error.without_url();
+        match causes(&error).find_map(<dyn StdError>::downcast_ref).and_then(mistrust) {
+            Some(words) => Failure::new(class, format_args!("{words}: {}", chain(&error))),
+            None => Failure::new(class, chain(&error)),
+        }
     }
 }
 
@@ -140,16 +147,36 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
+/// An error, what it wraps, and so on. An I/O error's `source` passes over the error that it wraps, so that one is asked
+/// for by itself.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
+    std::iter::successors(Some(error), |error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner as &(dyn StdError + 'static)),
+        None => (*error).source(),
+    })
+}
+
+/// Who does not believe whom, in words.
+fn mistrust(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::AlertDescription as Alert;
+    match error {
+        rustls::Error::InvalidCertificate(_) => Some("the server's certificate is not believed"),
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => Some("the server wants to see our certificate"),
+        rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied,
+        ) => Some("the server does not believe our certificate"),
+        _ => None,
+    }
 }
 
 fn is_about_tls(error: &reqwest::Error) -> bool {
-    let of_rustls = |error: &(dyn StdError + 'static)| error.downcast_ref::<rustls::Error>().is_some();
-    causes(error).any(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        of_rustls(cause) || inner.is_some_and(|inner| of_rustls(inner))
-    })
+    causes(error).any(|cause| cause.is::<rustls::Error>())
 }
 
 fn is_unreachable(error: &reqwest::Error) -> bool {
@@ -162,7 +189,7 @@ fn is_unreachable(error: &reqwest::Error) -> bool {
 /// Makes a client; `socket` is the Unix socket that all requests go to.
 pub(crate) fn client(options: &HttpOptions, socket: Option<&str>) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))
+        .user_agent(options.user_agent.as_deref().unwrap_or(concat!("stead/", env!("CARGO_PKG_VERSION"))))
         .no_proxy()
         .connect_timeout(Duration::from_secs(30))
         .tcp_keepalive(Duration::from_secs(15))
@@ -187,13 +214,18 @@ fn with_certificates(mut builder: reqwest::ClientBuilder, options: &HttpOptions)
     let mut authorities = Vec::new();
     for path in &options.authorities {
         let certificates = reqwest::Certificate::from_pem_bundle(&read_pem(path)?);
-        authorities.extend(certificates.map_err(|error| bad_pem(path, &error))?);
+        let certificates = certificates.map_err(|error| bad_pem(path, chain(&error)))?;
+        if certificates.is_empty() {
+            // Else we would trust the system's authorities, which is not what was asked for.
+            return Err(bad_pem(path, "it holds no certificate in PEM format"));
+        }
+        authorities.extend(certificates);
     }
     if !authorities.is_empty() {
         builder = builder.tls_certs_only(authorities);
     }
     if let Some(path) = &options.identity {
-        let identity = reqwest::Identity::from_pem(&read_pem(path)?).map_err(|error| bad_pem(path, &error))?;
+        let identity = reqwest::Identity::from_pem(&read_pem(path)?).map_err(|error| bad_pem(path, chain(&error)))?;
         builder = builder.identity(identity);
     }
     Ok(builder.tls_danger_accept_invalid_certs(options.insecure))
@@ -203,8 +235,8 @@ fn read_pem(path: &PathBuf) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::io("read", path.display(), &error))
 }
 
-fn bad_pem(path: &std::path::Path, error: &reqwest::Error) -> Error {
-    Error::new(Class::Permanent, "read certificates from", path.display(), chain(error))
+fn bad_pem(path: &std::path::Path, why: impl ToString) -> Error {
+    Error::new(Class::Permanent, "read certificates from", path.display(), why)
 }
 
 fn with_proxies(mut builder: reqwest::ClientBuilder, options: &HttpOptions) -> Result<reqwest::ClientBuilder> {

@@ -3,14 +3,45 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest::{self, Context, Digest, SHA256};
+
 /// A SHA-256. Files of a repository are named by the hash of their stored bytes, blobs by that of their plain bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Id([u8; 32]);
 
+/// Hashes content that comes in parts.
+pub struct IdHasher(Context);
+
+impl IdHasher {
+    /// Of no content yet.
+    pub fn new() -> IdHasher {
+        IdHasher(Context::new(&SHA256))
+    }
+
+    /// Takes the next part.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The name of all parts together.
+    pub fn finish(self) -> Id {
+        Id::from_digest(&self.0.finish())
+    }
+}
+
+impl Default for IdHasher {
+    fn default() -> IdHasher {
+        IdHasher::new()
+    }
+}
+
 impl Id {
     /// Hashes `content`.
     pub fn of(content: &[u8]) -> Id {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
+        Id::from_digest(&digest::digest(&SHA256, content))
+    }
+
+    fn from_digest(digest: &Digest) -> Id {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
         Id(bytes)

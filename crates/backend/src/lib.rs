@@ -36,7 +36,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{Class, Error, Result};
 pub use file::{FileKind, FileName};
 pub use http::HttpOptions;
-pub use id::{Id, ParseIdError};
+pub use id::{Id, IdHasher, ParseIdError};
 pub use limit::{Limit, Limiter};
 pub use local::Local;
 pub use location::{Location, ParseLocationError, SftpLocation};

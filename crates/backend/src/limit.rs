@@ -188,23 +188,8 @@ impl<B: Backend> Backend for Limit<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Jumping;
     use crate::{Id, Memory};
-
-    /// Time that passes only by sleeping; at a given moment somebody changes the limit.
-    #[derive(Default)]
-    struct Jumping(Mutex<Duration>);
-
-    impl Clock for Jumping {
-        fn now(&self) -> jiff::Timestamp {
-            jiff::Timestamp::UNIX_EPOCH
-        }
-        fn monotonic(&self) -> Duration {
-            *self.0.lock()
-        }
-        fn sleep(&self, time: Duration) {
-            *self.0.lock() += time;
-        }
-    }
 
     fn pack(number: u8) -> (FileName, Vec<u8>) {
         let content = vec![number; 1_000_000];
@@ -228,6 +213,20 @@ mod tests {
         }
         let took = clock.monotonic().as_secs_f64();
         assert!((9.0..10.1).contains(&took), "{took}");
+    }
+
+    /// F38: restic's limit was lost after a day. Here it holds after days of work, and pauses save nothing up.
+    #[test]
+    fn a_limit_holds_for_days() {
+        let (limit, _, clock) = limited(1_000_000);
+        let (file, content) = pack(1);
+        for hour in 0..72 {
+            clock.sleep(Duration::from_secs(3600));
+            let before = clock.monotonic();
+            (0..20).for_each(|_| limit.write(&file, &content).unwrap());
+            let took = (clock.monotonic() - before).as_secs_f64();
+            assert!((18.0..20.1).contains(&took), "{took} seconds after {hour} hours");
+        }
     }
 
     #[test]

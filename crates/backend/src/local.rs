@@ -1,7 +1,7 @@
 //! A repository in a directory, laid out as restic does.
 //!
 //! A file is written under a temporary name, flushed, renamed, and its directory flushed: it is whole and durable
-//! before it has its name, and a name never changes its content. A flush that failed is never repeated on the same
+//! before it has its name, and a name never changes its content. Snapshots and index files are removed durably. A flush that failed is never repeated on the same
 //! file, because the kernel may have dropped what it could not write: the file is written again from the source.
 
 use std::fs::{self, File};
@@ -21,14 +21,21 @@ const LARGE_READ: usize = 16 << 10;
 /// A directory of this machine.
 #[derive(Debug)]
 pub struct Local {
+    /// As it was named, for people.
+    named: PathBuf,
+    /// Absolute, so that it stays the same place when somebody changes the working directory.
     root: PathBuf,
     connections: usize,
 }
 
 impl Local {
     /// The repository in directory `root`, which need not exist yet; `connections` files are read or written at once.
+    /// A relative path begins where the process works now, wherever it works later.
     pub fn new(root: impl Into<PathBuf>, connections: usize) -> Local {
-        Local { root: root.into(), connections: connections.max(1) }
+        let named = root.into();
+        // There may be no working directory any more: then every operation says so.
+        let root = std::path::absolute(&named).unwrap_or_else(|_| named.clone());
+        Local { named, root, connections: connections.max(1) }
     }
 
     fn path(&self, file: &FileName) -> PathBuf {
@@ -124,7 +131,7 @@ impl Local {
 
 impl Backend for Local {
     fn location(&self) -> String {
-        self.root.display().to_string()
+        self.named.display().to_string()
     }
 
     fn connections(&self) -> usize {
@@ -186,7 +193,8 @@ impl Backend for Local {
     }
 
     fn remove(&self, file: &FileName) -> Result<()> {
-        match fs::remove_file(self.path(file)) {
+        let path = self.path(file);
+        match remove_durably(&path, file.kind) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error("remove", file, &error)),
             _ => Ok(()),
         }
@@ -194,6 +202,15 @@ impl Backend for Local {
 
     fn replace_config(&self, content: &[u8]) -> Result<()> {
         self.store(&FileName::CONFIG, content, place::Existing::Replace)
+    }
+}
+
+/// Removes a file; one that names packs must stay removed when the power fails, for its packs are removed next.
+fn remove_durably(path: &Path, kind: FileKind) -> io::Result<()> {
+    fs::remove_file(path)?;
+    match (kind, path.parent()) {
+        (FileKind::Snapshot | FileKind::Index, Some(directory)) => place::flush_directory(directory),
+        _ => Ok(()),
     }
 }
 

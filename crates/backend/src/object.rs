@@ -4,6 +4,7 @@
 //! conditional write where the store honours it, which is found out, else by looking first.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -13,7 +14,7 @@ use object_store::{
     PutOptions, PutPayload,
 };
 
-use crate::runtime::{Stuck, block_on, in_time};
+use crate::runtime::{Stuck, block_on, block_on_patiently, in_time};
 use crate::turns::Turns;
 use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Part, Result};
 
@@ -35,6 +36,8 @@ pub(crate) struct Objects {
     prefix: String,
     location: String,
     connections: usize,
+    /// How long an operation may show no progress.
+    patience: Duration,
     /// Storage class that is asked for, if any.
     storage_class: Option<String>,
     /// The store can send the end of an object without being told where it begins.
@@ -78,7 +81,7 @@ impl Objects {
         what: &str,
         operation: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T> {
-        let (result, seen) = block_on(service::observe(operation));
+        let (result, seen) = block_on_patiently(self.patience, service::observe(operation));
         result.map_err(|problem| explain(action, what, &problem, seen))
     }
 
@@ -345,9 +348,10 @@ impl Backend for Objects {
     }
 }
 
-/// The store sent everything where a part was asked for; the library takes that for an error.
+/// The store sent everything where a part was asked for, or a part that it describes wrongly (of an empty object, say);
+/// the library takes that for an error.
 fn ignored_range(error: &Error) -> bool {
-    error.message.contains("non-partial")
+    ["non-partial", "CONTENT_RANGE"].iter().any(|words| error.message.contains(words))
 }
 
 /// What an object below `prefix` is, if its name is one of ours.
@@ -375,6 +379,8 @@ fn explain(action: &'static str, what: &str, problem: &Problem, seen: Option<Obs
         Problem::Stuck(_) => Class::Transient,
     };
     let text = problem.to_string();
+    // Some stores answer to a range beyond the end as if it had none; the library notices.
+    let class = if text.contains("but object was only") { Class::Corrupt } else { class };
     // What a store says to bytes that were damaged on the way is worth another try, other bad requests are not.
     let damaged =
         ["Digest", "SHA256Mismatch", "IncompleteBody", "RequestTimeout"].iter().any(|word| text.contains(word));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::limit::Pace;
 use crate::object::{self, Lookup, Place, S3};
 use crate::options::bad_value;
-use crate::rclone::Rclone;
+use crate::rclone::{Rclone, Timing};
 use crate::rest::{Connection, Rest};
 use crate::sftp::Sftp;
 use crate::{Backend, Limit, Local, Location, Options, Result, SftpLocation, child, rclone};
@@ -30,10 +30,12 @@ pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn Backend>> 
             limited(object::s3(&s3, &place(location, prefix, options, "s3.connections")?)?, options)
         }
         Location::Azure { container, prefix } => {
-            limited(object::azure(container, &place(location, prefix, options, "azure.connections")?)?, options)
+            let place = place(location, prefix, options, "azure.connections")?;
+            limited(object::azure(container, options.get("azure.endpoint"), &place)?, options)
         }
         Location::Google { bucket, prefix } => {
-            limited(object::google(bucket, &place(location, prefix, options, "gs.connections")?)?, options)
+            let place = place(location, prefix, options, "gs.connections")?;
+            limited(object::google(bucket, options.get("gs.endpoint"), &place)?, options)
         }
     })
 }
@@ -51,6 +53,7 @@ fn place<'a>(location: &Location, prefix: &'a str, options: &'a Options, connect
         prefix,
         location: location.to_string(),
         connections: options.connections(connections, 5)?,
+        patience: options.patience(),
         credentials: &options.credentials,
         http: &options.http,
     })
@@ -89,7 +92,8 @@ fn split(options: &Options, key: &str) -> Result<Option<Vec<String>>> {
 fn open_rclone(remote: &str, options: &Options) -> Result<Rest<Rclone>> {
     let mut command = split(options, "rclone.program")?.unwrap_or_else(|| vec!["rclone".into()]);
     command.extend(split(options, "rclone.args")?.unwrap_or_else(rclone::default_arguments));
-    let rclone = Rclone::open(command, remote, options.seconds("rclone.timeout", 60)?, Pace(options.limiter.clone()))?;
+    let timing = Timing { start: options.seconds("rclone.timeout", 60)?, progress: options.patience() };
+    let rclone = Rclone::open(command, remote, timing, Pace(options.limiter.clone()))?;
     Ok(Rest::new(rclone, options.connections("rclone.connections", 5)?, options.read_back))
 }
 
@@ -99,7 +103,8 @@ fn open_sftp(sftp: &SftpLocation, location: &Location, options: &Options) -> Res
         None => ssh(sftp, split(options, "sftp.args")?.unwrap_or_default()),
     };
     let connections = options.connections("sftp.connections", 5)?;
-    Sftp::open(command, sftp.path.clone(), location.to_string(), connections, Pace(options.limiter.clone()))
+    let pace = Pace(options.limiter.clone());
+    Sftp::open(command, sftp.path.clone(), location.to_string(), connections, options.patience(), pace)
 }
 
 fn ssh(sftp: &SftpLocation, further: Vec<String>) -> Vec<String> {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::http::HttpOptions;
+use crate::runtime::STUCK;
 use crate::{Class, Error, Limiter, Result};
 
 /// When the size of a file that was just written is asked for. Object stores are always asked.
@@ -27,18 +29,20 @@ pub struct Options {
     /// `AZURE_ENDPOINT_SUFFIX`, `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_ACCESS_TOKEN`, `RESTIC_REST_USERNAME`,
     /// `RESTIC_REST_PASSWORD`, and the others that [`CREDENTIALS`] lists.
     pub credentials: BTreeMap<String, String>,
-    /// Certificates and proxies.
+    /// Certificates, proxies, and who we say we are.
     pub http: HttpOptions,
     /// How many files are read or written at once, unless a setting says it; none means what suits the storage.
     pub connections: Option<usize>,
     /// When the size of a file that was just written is asked for.
     pub read_back: ReadBack,
+    /// How long a request over a network may show no progress before it has failed; none means five minutes.
+    pub stuck_after: Option<Duration>,
     /// Bandwidth, counted on the wire where the storage is reached over a network.
     pub limiter: Option<Arc<Limiter>>,
 }
 
 /// Names that [`Options::credentials`] knows, for callers that read them from the environment.
-pub const CREDENTIALS: [&str; 24] = [
+pub const CREDENTIALS: [&str; 25] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -61,12 +65,13 @@ pub const CREDENTIALS: [&str; 24] = [
     "AZURE_FEDERATED_TOKEN_FILE",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_ACCESS_TOKEN",
+    "STORAGE_EMULATOR_HOST",
     "RESTIC_REST_USERNAME",
     "RESTIC_REST_PASSWORD",
 ];
 
 /// Settings that `-o` knows, and what they do.
-pub const SETTINGS: [(&str, &str); 16] = [
+pub const SETTINGS: [(&str, &str); 18] = [
     ("local.connections", "files read or written at once (default 4)"),
     ("sftp.command", "program that speaks SFTP on its standard input and output, in place of ssh"),
     ("sftp.args", "further arguments for ssh"),
@@ -82,7 +87,9 @@ pub const SETTINGS: [(&str, &str); 16] = [
     ("s3.storage-class", "storage class of new objects; archive classes apply to packs only"),
     ("s3.unsafe-anonymous-auth", "true: ask without credentials, for public buckets"),
     ("azure.connections", "requests at once (default 5)"),
+    ("azure.endpoint", "address of the account where it is not Azure's own, such as http://127.0.0.1:10000/account"),
     ("gs.connections", "requests at once (default 5)"),
+    ("gs.endpoint", "address of a server that speaks Google's protocol, such as http://127.0.0.1:4443"),
 ];
 
 impl Options {
@@ -104,6 +111,11 @@ impl Options {
         Err(bad(&format!("there is no such setting; there are {}", near.join(", "))))
     }
 
+    /// How long a request may show no progress.
+    pub(crate) fn patience(&self) -> Duration {
+        self.stuck_after.unwrap_or(STUCK)
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.settings.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -116,8 +128,8 @@ impl Options {
         }
     }
 
-    pub(crate) fn seconds(&self, key: &str, default: u64) -> Result<std::time::Duration> {
-        let Some(value) = self.get(key) else { return Ok(std::time::Duration::from_secs(default)) };
+    pub(crate) fn seconds(&self, key: &str, default: u64) -> Result<Duration> {
+        let Some(value) = self.get(key) else { return Ok(Duration::from_secs(default)) };
         let (number, unit) = match value.strip_suffix(['s', 'm', 'h']) {
             Some(number) => (number, &value[number.len()..]),
             None => (value, "s"),
@@ -130,7 +142,7 @@ impl Options {
             1
         };
         match number.parse::<u32>() {
-            Ok(count @ 1..) => Ok(std::time::Duration::from_secs(u64::from(count) * factor)),
+            Ok(count @ 1..) => Ok(Duration::from_secs(u64::from(count) * factor)),
             _ => Err(bad_value(key, value, "seconds, or a number with s, m or h")),
         }
     }

@@ -13,7 +13,7 @@ use crate::child::{Child, Terminal};
 use crate::http::{Answer, Failure, Request};
 use crate::limit::{Direction, Pace};
 use crate::rest::Transport;
-use crate::runtime::{block_on, in_time};
+use crate::runtime::{block_on, block_on_patiently, in_time};
 use crate::{Class, Result};
 
 /// Bytes handed to the connection at once.
@@ -23,9 +23,18 @@ const CHUNK: usize = 64 << 10;
 pub(crate) struct Rclone {
     command: Vec<String>,
     remote: String,
-    patience: Duration,
+    timing: Timing,
     pace: Pace,
     session: Mutex<Option<Arc<Session>>>,
+}
+
+/// How long rclone is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// Until it has started and answers for the first time.
+    pub(crate) start: Duration,
+    /// While a request shows no progress.
+    pub(crate) progress: Duration,
 }
 
 struct Session {
@@ -34,10 +43,10 @@ struct Session {
 }
 
 impl Rclone {
-    /// Starts rclone with `command`, to which the `remote` is appended, and waits at most `patience` for its answer.
-    pub(crate) fn open(mut command: Vec<String>, remote: &str, patience: Duration, pace: Pace) -> Result<Rclone> {
+    /// Starts rclone with `command`, to which the `remote` is appended, and waits for its first answer.
+    pub(crate) fn open(mut command: Vec<String>, remote: &str, timing: Timing, pace: Pace) -> Result<Rclone> {
         command.push(remote.to_owned());
-        let rclone = Rclone { command, remote: remote.to_owned(), patience, pace, session: Mutex::default() };
+        let rclone = Rclone { command, remote: remote.to_owned(), timing, pace, session: Mutex::default() };
         rclone.session().map_err(|failure| failure.error("open", rclone.location()))?;
         Ok(rclone)
     }
@@ -60,14 +69,14 @@ impl Rclone {
             .initial_connection_window_size(32 << 20)
             .max_frame_size(256 << 10)
             .handshake(tokio::io::join(output, input));
-        let (requests, connection) = match tokio::time::timeout(self.patience, handshake).await {
+        let (requests, connection) = match tokio::time::timeout(self.timing.start, handshake).await {
             Ok(Ok(pair)) => pair,
             Ok(Err(error)) => return Err(child.failure(&error).await),
             Err(_) => return Err(child.failure(&"it does not answer").await),
         };
         tokio::spawn(connection);
         let session = Session { requests, child };
-        match tokio::time::timeout(self.patience, session.greet()).await {
+        match tokio::time::timeout(self.timing.start, session.greet()).await {
             Ok(Ok(_)) => Ok(session),
             Ok(Err(error)) => Err(session.child.failure(&error).await),
             Err(_) => Err(session.child.failure(&"it does not answer").await),
@@ -170,7 +179,7 @@ async fn receive_body(mut body: RecvStream, limit: u64, pace: &Pace, into: &mut 
 impl Transport for Rclone {
     fn send(&self, request: &Request<'_>, into: &mut Vec<u8>) -> Result<Answer, Failure> {
         let session = self.session()?;
-        let error = match block_on(session.exchange(request, &self.pace, into)) {
+        let error = match block_on_patiently(self.timing.progress, session.exchange(request, &self.pace, into)) {
             Ok(answer) => return Ok(answer),
             Err(Broken::TooLarge(limit)) => return Err(Failure::new(Class::Corrupt, Broken::TooLarge(limit))),
             Err(Broken::Request(error)) => return Err(Failure::new(Class::Permanent, error)),
@@ -204,7 +213,12 @@ mod tests {
     fn a_program_that_is_no_rclone_is_a_clear_error() {
         let error = |command: &str| {
             let command = crate::child::words(command).unwrap();
-            Rclone::open(command, "x:", Duration::from_secs(5), Pace::default()).err().unwrap()
+            {
+                let timing = Timing { start: Duration::from_secs(5), progress: Duration::from_secs(5) };
+                Rclone::open(command, "x:", timing, Pace::default())
+            }
+            .err()
+            .unwrap()
         };
         assert_eq!(error("no-such-program").class, Class::Permanent);
         assert!(error("sh -c 'echo no config >&2; exit 1' --").message.contains("no config"));

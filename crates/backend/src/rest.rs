@@ -85,7 +85,9 @@ impl<T: Transport> Rest<T> {
     fn learn(&self, answer: &Answer) {
         let server = answer.headers.get(http::header::SERVER).and_then(|name| name.to_str().ok());
         let rclone = server.is_some_and(|name| name.starts_with("rclone"));
-        self.replaces.store(if rclone { replaces::YES } else { replaces::NO }, Ordering::Relaxed);
+        // What an answer without that name (from a proxy, say) means is no news about a server that said it once.
+        let learned = if rclone { replaces::YES } else { replaces::NO };
+        self.replaces.fetch_max(learned, Ordering::Relaxed);
     }
 
     fn head(&self, action: &'static str, file: &FileName) -> Result<Option<u64>> {

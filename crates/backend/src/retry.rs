@@ -139,7 +139,7 @@ impl<B: Backend> Retry<B> {
                 let first = !std::mem::replace(&mut attempts.read_again, true);
                 return first.then_some(Duration::ZERO);
             }
-            Class::NotFound | Class::Rejected | Class::Full | Class::Permanent => return None,
+            Class::NotFound | Class::Rejected | Class::Untrusted | Class::Full | Class::Permanent => return None,
         };
         if patience.is_some_and(|patience| spent >= patience) || self.cancel.load(Ordering::Relaxed) {
             return None;

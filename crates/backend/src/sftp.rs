@@ -4,6 +4,7 @@
 //! replaces a file. A connection that breaks is made again by the next call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openssh_sftp_client::Error as SftpError;
 use openssh_sftp_client::error::SftpErrorKind;
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::http::Failure;
 use crate::limit::Pace;
-use crate::runtime::{Stuck, block_on};
+use crate::runtime::{Stuck, block_on, block_on_patiently};
 use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Part, Result};
 
 mod session;
@@ -28,6 +29,8 @@ pub(crate) struct Sftp {
     root: String,
     location: String,
     connections: usize,
+    /// How long an operation may show no progress.
+    patience: Duration,
     pace: Pace,
     session: Mutex<Option<Arc<Session>>>,
 }
@@ -99,9 +102,10 @@ impl Sftp {
         root: String,
         location: String,
         connections: usize,
+        patience: Duration,
         pace: Pace,
     ) -> Result<Sftp> {
-        let sftp = Sftp { command, root, location, connections, pace, session: Mutex::default() };
+        let sftp = Sftp { command, root, location, connections, patience, pace, session: Mutex::default() };
         sftp.session().map_err(|failure| failure.error("open", &sftp.location))?;
         Ok(sftp)
     }
@@ -112,7 +116,8 @@ impl Sftp {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        let started = Arc::new(block_on(Session::start(&self.command, &self.root, self.pace.clone()))?);
+        let started =
+            Arc::new(block_on_patiently(self.patience, Session::start(&self.command, &self.root, self.pace.clone()))?);
         *session = Some(Arc::clone(&started));
         Ok(started)
     }
@@ -125,7 +130,7 @@ impl Sftp {
         operation: impl AsyncFnOnce(&Session) -> Result<T, Problem>,
     ) -> Result<T> {
         let session = self.session().map_err(|failure| failure.error(action, what))?;
-        let problem = match block_on(operation(&session)) {
+        let problem = match block_on_patiently(self.patience, operation(&session)) {
             Ok(value) => return Ok(value),
             Err(problem) => problem,
         };

@@ -244,7 +244,7 @@ impl Prepared {
         let options = &self.options;
         let chunker = repo.config().chunker()?;
         let cutter = Cutter::new(&chunker);
-        let limits = limits(self.threads(), &cutter);
+        let limits = limits(self.threads());
         let device_ids = match chunker {
             ChunkerSpec::Rabin { .. } => DeviceIds::Everywhere,
             _ => DeviceIds::HardLinks,
@@ -279,10 +279,13 @@ impl Prepared {
     }
 }
 
+/// Bytes that are read of a large file at a time: several chunks.
+const WINDOW: usize = 4 << 20;
+
 /// One file that is read feeds about four threads that seal.
-fn limits(threads: usize, cutter: &Cutter) -> Limits {
+fn limits(threads: usize) -> Limits {
     let large_files = (threads / 4).max(1);
-    Limits { large_files, windows: 2 * large_files + 1, window_size: cutter.limits().1.max(4 << 20) }
+    Limits { large_files, windows: 2 * large_files + 1, window_size: WINDOW, chunks_ahead: threads }
 }
 
 /// How many directories are kept open.

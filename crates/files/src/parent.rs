@@ -2,25 +2,9 @@
 
 use backend::Id;
 use jiff::Timestamp;
+use repo::retention::GroupBy;
 use repo::snapshot::Snapshot;
 use repo::{Repository, Result};
-
-/// What snapshots must have in common with a backup to be its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupBy {
-    /// The host.
-    pub host: bool,
-    /// All paths.
-    pub paths: bool,
-    /// All tags.
-    pub tags: bool,
-}
-
-impl Default for GroupBy {
-    fn default() -> GroupBy {
-        GroupBy { host: true, paths: true, tags: false }
-    }
-}
 
 /// How the parent is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! differs is written, so that a restore that was interrupted goes on where it ended when it is run again. What fails is
 //! reported by path and counted, and everything else is restored; a full disk alone ends it.
 //!
-//! A walk of the trees ([`walk`]) makes directories and everything that is no file, and collects files in slices
+//! What will be removed is a [`Plan`] first. A walk of the trees ([`walk`], for which they are fetched [`ahead`]) makes directories and everything that is no file, and collects files in slices
 //! ([`slice`]) of bounded memory; of each slice, existing files are compared ([`compare`]), missing blobs are fetched
 //! pack by pack, each once, and written to all their places ([`write`]). Hard links come last ([`links`]).
 
@@ -17,6 +17,7 @@ use backend::Id;
 use repo::Repository;
 use repo::node::Node;
 
+mod ahead;
 mod compare;
 mod extra;
 mod filter;
@@ -24,6 +25,7 @@ mod folder;
 mod links;
 mod metadata;
 mod open;
+mod plan;
 mod run;
 mod slice;
 mod special;
@@ -32,6 +34,7 @@ mod write;
 
 pub use filter::Filter;
 pub(crate) use metadata::unix_mode;
+pub use plan::{Deletion, Plan, plan};
 
 /// What happens to a file that exists already and differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub type Owner<'a> = &'a (dyn Fn(&Node) -> (u32, u32) + Sync);
 pub struct Options<'a> {
     /// What happens to existing files.
     pub overwrite: Overwrite,
-    /// Removes what the snapshot's directories do not have, unless `select` spares it.
+    /// Removes what the snapshot's directories do not have, unless `select` spares it: only what the [`Plan`] lists.
     pub delete: bool,
     /// Changes nothing, only tells what would be done.
     pub dry_run: bool,
@@ -263,9 +266,8 @@ fn add(figure: &AtomicU64, amount: u64) {
     figure.fetch_add(amount, Ordering::Relaxed);
 }
 
-/// Restores what `options` select of the tree `root` into the directory `target`, which is made if it is missing.
-///
-/// Returns the figures, with `errors` counting what could not be restored; each was reported to `observer`.
+/// Plans and at once executes the restore of what `options` select of the tree `root` into the directory `target`, which is
+/// made if it is missing: for whoever need not show the plan.
 pub fn restore(
     repo: &Repository,
     root: &Id,
@@ -274,5 +276,5 @@ pub fn restore(
     progress: &Progress,
     observer: &dyn Observer,
 ) -> Result<Summary, Error> {
-    run::Run::new(repo, target, options, progress, observer)?.all(root)
+    plan(repo, root, target, options)?.execute(progress, observer)
 }

@@ -62,6 +62,8 @@ pub fn existing<'p>(from: &[u8], paths: &'p [Vec<u8>]) -> (Vec<&'p Vec<u8>>, Vec
     let (mut present, mut missing) = (Vec::new(), Vec::new());
     for given in paths {
         match Stat::of_path(&path::absolute(from, given)) {
+            // Nothing, as an unset variable gives, is no path: least of all the one to everything here.
+            _ if given.is_empty() => missing.push((given, io::ErrorKind::NotFound.into())),
             Ok(_) => present.push(given),
             Err(error) => missing.push((given, error)),
         }

@@ -150,7 +150,8 @@ fn read_data(
     };
     ledger.verified(verified, now);
     ledger.keep_only(stored.iter().map(|file| file.id).collect());
-    ledger.save()?;
+    // What was found is worth more than a note of it on this machine, whose disk may be full.
+    report.add(ledger.save().err().map(|error| Problem::NotNoted { error }).into_iter().collect());
     outcome
 }
 

@@ -85,6 +85,14 @@ pub enum Error {
     /// No snapshot, or more than one, is meant by what the user wrote.
     #[error("{0}")]
     NoSuchSnapshot(String),
+    /// No file of a kind other than snapshots, or more than one, is meant by what the user wrote.
+    #[error("{reason}")]
+    NoSuchFile {
+        /// Which kind was looked for.
+        kind: backend::FileKind,
+        /// What does not fit.
+        reason: String,
+    },
     /// A file of this machine (cache, key file) failed.
     #[error("cannot {action} {path}")]
     Local {

@@ -9,7 +9,7 @@ use backend::{FileKind, FileName};
 
 use crate::retention::{self, GroupBy, GroupKey, Kept, Policy, Stored};
 use crate::workers::{self, Workers};
-use crate::{Error, Id, Repository, Result};
+use crate::{Error, Id, Repository, Result, known};
 
 /// Whether a policy without rules may remove everything it is applied to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,20 +88,24 @@ impl ForgetPlan {
     pub fn execute(&self, repo: &Repository, each: &(dyn Fn(Id) + Sync)) -> Result<()> {
         self.refuse_if_changed(repo)?;
         let backend = repo.backend();
-        let first_error = parking_lot::Mutex::new(None);
+        let (gone, first_error) = (parking_lot::Mutex::new(Vec::new()), parking_lot::Mutex::new(None));
         workers::for_each(
-            Workers::requests(repo),
+            Workers::requests(repo.backend()),
             self.removed(),
             || (),
             |(), id| {
                 repo.cancel().check()?;
                 match backend.remove(&FileName::new(FileKind::Snapshot, id)) {
-                    Ok(()) => each(id),
+                    Ok(()) => {
+                        gone.lock().push(id);
+                        each(id);
+                    }
                     Err(error) => drop(first_error.lock().get_or_insert(error)),
                 }
                 Ok(())
             },
         )?;
+        known::note_removed(repo, FileKind::Snapshot, &gone.into_inner());
         first_error.into_inner().map_or(Ok(()), |error| Err(error.into()))
     }
 

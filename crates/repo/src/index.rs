@@ -12,7 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::blob::BlobLocation;
 use crate::pack::PackedBlob;
 use crate::unpacked::Unpacked;
-use crate::{BlobHandle, Error, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{BlobHandle, Error, Result};
 
 mod cache;
 mod file;
@@ -140,13 +141,13 @@ impl Index {
 
     fn learn_what(&self, segment: &Segment) -> Result<()> {
         let covered = segment.covered().map_err(|Damaged| changed_under_us())?;
-        let threads = crew::size(self.files.backend.connections());
         let learn = |id: &Id| -> Result<()> {
             let content = load::read(&self.files, id)?;
             content.packs.iter().for_each(|pack| self.add_pack(pack.id, &pack.blobs));
             Ok(())
         };
-        crew::map(&covered, threads, learn).into_iter().collect()
+        let workers = Workers::decoders(&*self.files.backend);
+        workers::for_each(workers, &covered, || (), |(), id| learn(id))
     }
 }
 

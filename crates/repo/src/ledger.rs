@@ -113,7 +113,8 @@ fn entry(bytes: &[u8]) -> Option<(Id, Timestamp)> {
     Some((Id::from_bytes(*id), Timestamp::from_second(seconds).ok()?))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Replaces a file durably and in one step.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory)?;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));

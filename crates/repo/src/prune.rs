@@ -3,8 +3,9 @@
 //! # Order
 //! New packs, new index files, then old index files go, then old packs. Each step is durable before the next, so that an
 //! interruption anywhere leaves a good repository, and the next run finishes. The local index cache is invalidated before
-//! anything is removed. A blob that a snapshot uses and nobody has, a pack of the wrong size, or a snapshot that cannot be
-//! read make the plan fail: deletion is never decided on incomplete knowledge.
+//! anything is removed. A blob that a snapshot uses and nobody has, a pack of the wrong size, a snapshot that cannot be read
+//! or that vanishes meanwhile, and files that this machine knows, the storage has and its listing leaves out make the plan fail:
+//! deletion is never decided on incomplete knowledge, nor on one listing's word that something is missing.
 //!
 //! # Immediately
 //! The caller holds the exclusive lock: no writer is at work, and what is unused now stays unused.
@@ -43,7 +44,7 @@ use backend::FileKind;
 use crate::pack::PackedBlob;
 use crate::progress::Progress;
 use crate::used::used_blobs_also;
-use crate::{Error, Id, Repository, Result};
+use crate::{Error, Id, Repository, Result, known, presence};
 
 pub use options::{MaxUnused, PruneOptions, PruneWhen};
 pub use stats::{BlobStats, ByteStats, PackStats, PruneStats};
@@ -129,12 +130,18 @@ pub fn plan_without(
     let marks = Marks::new(index.packs_to_delete());
     let used = used_blobs_also(repo, &roots, &marks.only_there(index), progress)?;
     refuse_if_vanished(repo, &based_on)?;
+    let index_files = listed(repo, FileKind::Index)?;
+    known::refuse_if_hidden(repo, FileKind::Snapshot, &based_on)?;
+    known::refuse_if_hidden(repo, FileKind::Index, &index_files)?;
     let stored = choose::stored_packs(repo)?;
     let survey = survey::survey(index, &used)?;
     index.health()?;
     let mut plan = choose::choose(repo, options, survey, &stored, &used)?;
+    presence::refuse_if_there(repo, FileKind::Pack, &plan.missing)?;
     marks.decide(repo, options.when, nobody_else, &used, &stored, &mut plan)?;
     plan.snapshots = roots.len();
+    known::replace(repo, FileKind::Snapshot, &based_on);
+    known::replace(repo, FileKind::Index, &index_files);
     plan.based_on = based_on;
     Ok(plan)
 }
@@ -145,6 +152,9 @@ fn snapshot_roots(repo: &Repository, forgotten: &HashSet<Id>) -> Result<(HashSet
     if let Some((_, error)) = listed.damaged.into_iter().next() {
         return Err(error);
     }
+    if let Some(gone) = listed.vanished.first() {
+        return Err(vanished_meanwhile(gone));
+    }
     let based_on = listed.all.iter().map(|(id, _)| *id).collect();
     let stay = listed.all.iter().filter(|(id, _)| !forgotten.contains(id));
     Ok((based_on, stay.map(|(_, snapshot)| snapshot.tree).collect()))
@@ -153,11 +163,18 @@ fn snapshot_roots(repo: &Repository, forgotten: &HashSet<Id>) -> Result<(HashSet
 /// F6: a storage that answers a listing with less than there is must not decide what is deleted. Everything that was
 /// listed before is listed still, and what cannot be listed is an error anyway.
 fn refuse_if_vanished(repo: &Repository, based_on: &HashSet<Id>) -> Result<()> {
-    let listed: HashSet<Id> = repo.backend().list(FileKind::Snapshot)?.into_iter().map(|file| file.id).collect();
-    match based_on.difference(&listed).next() {
+    match based_on.difference(&listed(repo, FileKind::Snapshot)?).next() {
         None => Ok(()),
-        Some(gone) => Err(Error::Invalid(format!("snapshot {} vanished meanwhile: nothing was pruned", gone.short()))),
+        Some(gone) => Err(vanished_meanwhile(gone)),
     }
+}
+
+fn listed(repo: &Repository, kind: FileKind) -> Result<HashSet<Id>> {
+    Ok(repo.backend().list(kind)?.into_iter().map(|file| file.id).collect())
+}
+
+fn vanished_meanwhile(gone: &Id) -> Error {
+    Error::Invalid(format!("snapshot {} vanished meanwhile: nothing was pruned", gone.short()))
 }
 
 /// Does what the plan says. Safe to interrupt anywhere and to repeat with a new plan.

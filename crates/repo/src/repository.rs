@@ -53,9 +53,16 @@ pub struct Repository {
     index: OnceLock<Index>,
     loading: Mutex<()>,
     guard: Arc<Guard>,
+    /// Where index caches live: as the options say, unless somebody wants it otherwise.
+    index_caches: Option<PathBuf>,
 }
 
 impl Repository {
+    /// An error unless there is a repository, for those who must ask somebody for the password.
+    pub fn require(backend: &dyn Backend) -> Result<()> {
+        init::require_config(backend)
+    }
+
     /// Opens with a password.
     pub fn open(backend: Arc<dyn Backend>, password: &[u8], options: OpenOptions) -> Result<Repository> {
         init::require_config(&*backend)?;
@@ -74,6 +81,7 @@ impl Repository {
             files,
             opened_by,
             config,
+            index_caches: options.cache.clone(),
             options,
             index: OnceLock::new(),
             loading: Mutex::new(()),
@@ -88,6 +96,12 @@ impl Repository {
         let key = self.files.key.clone();
         let files = Arc::new(Unpacked::new(backend, key, self.config.version, self.options.compression));
         Repository { files, ..self }
+    }
+
+    /// The same repository with its index cache below `base`, or with its index in memory. For a repository that was just
+    /// opened and shall not believe what this machine remembers of it.
+    pub fn with_index_cache(self, base: Option<PathBuf>) -> Repository {
+        Repository { index_caches: base, index: OnceLock::new(), ..self }
     }
 
     /// The storage.
@@ -181,7 +195,7 @@ impl Repository {
 
     /// Where this repository's index cache lies.
     fn index_cache(&self) -> Option<IndexCache> {
-        let cache = self.options.cache.as_ref()?;
+        let cache = self.index_caches.as_ref()?;
         let directory = cache.join(self.config.id.to_string()).join("stead-index");
         Some(IndexCache { directory, repository: self.config.id })
     }
@@ -215,7 +229,9 @@ impl Repository {
     /// does not learn it.
     pub fn write_index_file(&self, content: &IndexFile) -> Result<Id> {
         self.check_lock()?;
-        self.files.write(FileKind::Index, &content.to_json())
+        let id = self.files.write(FileKind::Index, &content.to_json())?;
+        crate::known::note_written(self, FileKind::Index, &id);
+        Ok(id)
     }
 
     /// Changes the configuration in storage and here. Keys that we do not know are kept.

@@ -1,5 +1,9 @@
-//! Threads that share a list of work. The first error stops all of them and is what the caller gets.
+//! Threads that share a list of work: with [`for_each`] the first error stops all of them and is what the caller gets, with
+//! [`map`] every item has its answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use backend::Backend;
 use parking_lot::Mutex;
 
 use crate::{Repository, Result};
@@ -19,10 +23,36 @@ impl Workers {
         Workers(Workers::processors().0.max(repo.backend().connections()).min(32))
     }
 
-    /// As many requests as the storage likes at a time: for work that waits.
-    pub(crate) fn requests(repo: &Repository) -> Workers {
-        Workers(repo.backend().connections().clamp(1, 64))
+    /// As many as the storage likes, at least one per processor: for small files that are fetched and decoded.
+    pub(crate) fn decoders(storage: &dyn Backend) -> Workers {
+        Workers(Workers::processors().0.max(storage.connections()).min(64))
     }
+
+    /// As many requests as the storage likes at a time: for work that waits.
+    pub(crate) fn requests(storage: &dyn Backend) -> Workers {
+        Workers(storage.connections().clamp(1, 64))
+    }
+}
+
+/// Applies `work` to all items; the results are in the order of the items.
+pub(crate) fn map<T: Sync, R: Send>(workers: Workers, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    let next = AtomicUsize::new(0);
+    let run = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return };
+            let result = work(item);
+            results.lock().push((at, result));
+        }
+    };
+    match workers.0.min(items.len()) {
+        0 | 1 => run(),
+        threads => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run)))),
+    }
+    let mut results = results.into_inner();
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Does `work` for every item, in the order of the items but on several threads, each with a value of its own that `make`
@@ -33,7 +63,9 @@ pub(crate) fn for_each<T: Send, S>(
     make: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, T) -> Result<()> + Sync,
 ) -> Result<()> {
-    let items = Mutex::new(Some(items.into_iter()));
+    let items = items.into_iter();
+    let threads = workers.0.min(items.size_hint().1.unwrap_or(usize::MAX));
+    let items = Mutex::new(Some(items));
     let next = || items.lock().as_mut().and_then(Iterator::next);
     let run = || {
         let mut own = make();
@@ -46,8 +78,11 @@ pub(crate) fn for_each<T: Send, S>(
         }
         Ok(())
     };
+    if threads <= 1 {
+        return run();
+    }
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers.0).map(|_| scope.spawn(run)).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         let mut result = Ok(());
         for thread in threads {
             let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -59,8 +94,6 @@ pub(crate) fn for_each<T: Send, S>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[test]
@@ -93,5 +126,13 @@ mod tests {
         );
         assert!(matches!(outcome, Err(crate::Error::Cancelled)));
         assert!(done.into_inner() < 1_000_000);
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let items: Vec<u64> = (0..100).collect();
+        let squares: Vec<u64> = items.iter().map(|n| n * n).collect();
+        assert_eq!(map(Workers(7), &items, |n| n * n), squares);
+        assert!(map(Workers(7), &items[..0], |n| n * n).is_empty());
     }
 }

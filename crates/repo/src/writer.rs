@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use backend::{FileInfo, Id};
+use backend::{FileInfo, Id, IdHasher};
 use parking_lot::RwLock;
 
 use crate::compress::Codec;
@@ -37,6 +37,10 @@ const OPEN_PACKS: usize = 2;
 
 /// Trees are small and often read alone: their packs are closed at this size, if packs are not smaller anyway.
 const TREE_PACK: u64 = 4 << 20;
+
+/// Bytes of data packs that may lie in memory, open or on their way, unless that is too little for one on its way: this
+/// bounds the memory of a backup more than anything else. Tree packs are as many and smaller.
+const PACKS_IN_MEMORY: u64 = 64 << 20;
 
 /// Largest plain blob: with its envelope it fits a pack, whose offsets have 32 bits.
 const MAX_BLOB: usize = u32::MAX as usize - (64 << 20);
@@ -89,13 +93,14 @@ impl BlobWriter {
     pub fn new(repo: &Arc<Repository>) -> BlobWriter {
         let target = repo.options().pack_size;
         let connections = repo.backend().connections().max(1);
-        let (uploads, jobs) = Uploads::new(OPEN_PACKS + connections, target, target.min(TREE_PACK));
+        let tree_target = target.min(TREE_PACK);
+        let (uploads, jobs) = Uploads::new(most_buffers(target, connections), target, tree_target);
         let shared = Arc::new(Shared {
             repo: Arc::clone(repo),
             gate: RwLock::new(()),
             in_flight: InFlight::default(),
             data: Packer::new(OPEN_PACKS, target),
-            trees: Packer::new(OPEN_PACKS, target.min(TREE_PACK)),
+            trees: Packer::new(OPEN_PACKS, tree_target),
             uploads,
             index_queue: IndexQueue::default(),
             counters: Counters::default(),
@@ -150,6 +155,7 @@ impl BlobWriter {
         shared.close_leftovers(BlobKind::Data, data);
         shared.close_leftovers(BlobKind::Tree, trees);
         shared.uploads.wait_for_all()?;
+        shared.uploads.release_spares();
         shared.write_index_files(index_queue::Take::All)?;
         shared.repo.index()?.health()?;
         shared.uploads.check()
@@ -184,6 +190,13 @@ impl BlobWriter {
     }
 }
 
+/// How many packs of a kind may lie in memory, when those of data have `target` bytes: as many as are open and sent at
+/// once, within what is allowed.
+fn most_buffers(target: u64, connections: usize) -> usize {
+    let allowed = usize::try_from(PACKS_IN_MEMORY / target.max(1)).unwrap_or(usize::MAX);
+    allowed.clamp(OPEN_PACKS + 1, OPEN_PACKS + connections)
+}
+
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         self.shared.uploads.close();
@@ -212,9 +225,7 @@ impl Shared {
             .map_err(|reason| Error::SelfCheck { what: format!("blob {}", blob.id.short()), reason })?;
         let length = scratch.sealed.len() as u32;
         let entry = PackedBlob { blob: *blob, offset: 0, length, uncompressed_length };
-        if let Some(full) = self.packer(blob.kind).append(entry, &scratch.sealed, &self.uploads)? {
-            self.uploads.send(blob.kind, full);
-        }
+        self.packer(blob.kind).append(entry, &scratch.sealed, &self.uploads)?;
         self.counters.add(blob.kind, plain.len() as u64, length.into());
         Ok(length.into())
     }
@@ -236,7 +247,7 @@ impl Shared {
         compressed.then(|| NonZeroU32::new(plain.len() as u32)).flatten()
     }
 
-    /// Opens a copy of what will be stored and hashes it: neither memory, cipher nor compressor went wrong.
+    /// Opens what will be stored, into other memory, and hashes it: neither memory, cipher nor compressor went wrong.
     fn prove(
         &self,
         blob: &BlobHandle,
@@ -244,27 +255,31 @@ impl Shared {
         scratch: &mut Scratch,
     ) -> std::result::Result<(), String> {
         let Scratch { codec, compressed, sealed, check } = scratch;
-        check.clear();
-        check.extend_from_slice(sealed);
-        let opened = self.repo.key().open(check).map_err(|error| error.to_string())?;
+        let key = self.repo.key();
         let id = match uncompressed_length {
             Some(length) => {
-                codec.decompress(opened, length.get() as usize, compressed)?;
+                check.clear();
+                key.open_into(sealed, check).map_err(|error| error.to_string())?;
+                codec.decompress(check, length.get() as usize, compressed)?;
                 Id::of(compressed)
             }
-            None => Id::of(opened),
+            None => {
+                let mut hasher = IdHasher::new();
+                key.open_in_parts(sealed, |part| hasher.update(part)).map_err(|error| error.to_string())?;
+                hasher.finish()
+            }
         };
         if id == blob.id { Ok(()) } else { Err("its hash differs".into()) }
     }
 
-    /// Sends what is left in open packs of a kind, as one pack where that does not get much too large.
+    /// Sends what is left in open packs of a kind, as one pack where that does not get too large.
     fn close_leftovers(&self, kind: BlobKind, mut packs: Vec<OpenPack>) {
         packs.sort_by_key(|pack| std::cmp::Reverse(pack.size()));
         let mut packs = packs.into_iter();
         let Some(mut largest) = packs.next() else { return };
         let target = self.packer(kind).target();
         for pack in packs {
-            match largest.size() + pack.size() <= target + target / 4 {
+            match largest.size() + pack.size() <= target {
                 true => self.uploads.give_back(kind, largest.absorb(pack)),
                 false => self.uploads.send(kind, pack),
             }

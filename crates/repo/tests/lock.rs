@@ -139,7 +139,10 @@ impl Desk {
     /// Plants a lock as another process would have left it.
     fn plant(&self, change: impl FnOnce(&mut LockContent)) -> Id {
         let own = Lock::acquire(&self.repo, &shared()).unwrap();
-        let mut content = lock::list(&self.repo).unwrap().remove(0).content.unwrap();
+        // Not one that was planted before: locks are listed in the order of their random ids.
+        let mut locks = lock::list(&self.repo).unwrap().into_iter().map(|lock| lock.content.unwrap());
+        let mut content =
+            locks.find(|content| content.hostname == owner().hostname && content.stead.is_some()).unwrap();
         own.release().unwrap();
         change(&mut content);
         self.repo.write_unpacked(FileKind::Lock, &serde_json::to_vec(&content).unwrap()).unwrap()

@@ -42,10 +42,10 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     retry_lock: Option<Duration>,
     /// Upload at most this many KiB per second
-    #[arg(long, global = true, value_name = "RATE")]
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
     limit_upload: Option<u64>,
     /// Download at most this many KiB per second
-    #[arg(long, global = true, value_name = "RATE")]
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
     limit_download: Option<u64>,
     /// Set an option of the storage, such as s3.region=eu-1 or sftp.connections=4
     #[arg(short, long = "option", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -59,6 +59,12 @@ pub(crate) struct GlobalArgs {
     /// Believe any server's certificate, which makes TLS worthless
     #[arg(long, global = true)]
     insecure_tls: bool,
+    /// Call ourselves this when speaking HTTP (default: stead/ and the version)
+    #[arg(long, global = true, value_name = "AGENT")]
+    http_user_agent: Option<String>,
+    /// Give up a request to the storage that shows no progress for this long, and send it again (default: 5m)
+    #[arg(long, global = true, value_name = "DURATION", value_parser = positive_duration)]
+    stuck_request_timeout: Option<Duration>,
     /// How hard to compress what is written: auto, off, fastest, better, max [env: RESTIC_COMPRESSION]
     #[arg(long, global = true, value_name = "MODE", value_parser = compression)]
     compression: Option<Compression>,
@@ -136,6 +142,10 @@ pub(crate) struct StorageSettings {
     pub(crate) identity: Option<PathBuf>,
     /// Believe any certificate.
     pub(crate) insecure_tls: bool,
+    /// What we call ourselves, if the user chose.
+    pub(crate) user_agent: Option<String>,
+    /// How long a request may show no progress, if the user chose.
+    pub(crate) stuck_after: Option<Duration>,
     /// Bytes per second, upwards.
     pub(crate) upload_limit: Option<u64>,
     /// Bytes per second, downwards.
@@ -209,6 +219,8 @@ impl GlobalArgs {
             authorities,
             identity: self.tls_client_cert.clone().or_else(|| variable("TLS_CLIENT_CERT").map(PathBuf::from)),
             insecure_tls: self.insecure_tls,
+            user_agent: self.http_user_agent.clone(),
+            stuck_after: self.stuck_request_timeout,
             upload_limit: self.limit_upload.filter(|rate| *rate > 0).map(|rate| rate.saturating_mul(1024)),
             download_limit: self.limit_download.filter(|rate| *rate > 0).map(|rate| rate.saturating_mul(1024)),
         }
@@ -277,6 +289,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_lowercase(), value.trim().to_owned()))
 }
 
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if duration.is_zero() { Err(format!("`{text}` leaves no time")) } else { Ok(duration) }
+}
+
 fn compression(text: &str) -> Result<Compression, String> {
     match text {
         "auto" => Ok(Compression::Auto),
@@ -296,6 +313,10 @@ fn pack_size(text: &str) -> Result<u64, String> {
 fn progress_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number of times per second"))?;
     if rate > 0.0 && rate.is_finite() { Ok(rate.min(60.0)) } else { Err(format!("`{text}` is not positive")) }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number of KiB per second, such as 500"))
 }
 
 #[cfg(test)]
@@ -334,6 +355,8 @@ mod tests {
             ["--pack-size", "129"],
             ["--compression", "zip"],
             ["--retry-lock", "soon"],
+            ["--stuck-request-timeout", "0s"],
+            ["--limit-upload", "1M"],
             ["-o", "x"],
         ] {
             assert!(Line::try_parse_from(["stead", args[0], args[1]]).is_err(), "{args:?}");

@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use backend::Class;
+use files::backup::BackupError;
+use files::locate::LocateError;
 
 use crate::failure::repository_error;
 
@@ -11,7 +13,22 @@ pub(crate) fn for_error(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = repository_error(error) {
         return for_repository(error);
     }
+    if let Some(hint) = error.downcast_ref().and_then(for_path) {
+        return Some(hint);
+    }
+    if let Some(BackupError::NothingThere) = error.downcast_ref() {
+        return Some("check the spelling; a path that does not begin with `/` starts from the current folder".into());
+    }
     error.downcast_ref::<backend::Error>().and_then(for_storage)
+}
+
+fn for_path(error: &LocateError) -> Option<String> {
+    match error {
+        LocateError::NotFound { .. } => {
+            Some("`stead ls SNAPSHOT` shows what is; paths begin with `/` there, as on the machine".into())
+        }
+        LocateError::NotADirectory { .. } | LocateError::Repository(_) => None,
+    }
 }
 
 fn for_repository(error: &repo::Error) -> Option<String> {
@@ -30,10 +47,15 @@ fn for_repository(error: &repo::Error) -> Option<String> {
                 .into()
         }
         E::Locked { .. } => {
-            "wait with `--retry-lock 10m`; if that process is dead, `stead unlock` removes its lock".into()
+            "wait with `--retry-lock 10m`, which is longer than a lock lasts that a power cut left; if that process is \
+             dead, `stead unlock` removes its lock"
+                .into()
         }
         E::LockLost(_) => "run the command again; nothing that was stored before is lost".into(),
         E::NoSuchSnapshot(_) => "`stead snapshots` lists them; `latest` is the newest".into(),
+        E::NoSuchFile { kind: backend::FileKind::Key, .. } => "`stead key list` lists them".into(),
+        E::NoSuchFile { kind: backend::FileKind::Index, .. } => "`stead list index` lists them".into(),
+        E::NoSuchFile { kind, .. } => format!("`stead list {kind}s` lists them"),
         E::SelfCheck { .. } => "test this machine's memory before trusting it with backups".into(),
         E::Unsupported(_) => "a newer program may be able to use it".into(),
         E::Local { .. } => "`--cache-dir` puts the cache elsewhere, `--no-cache` does without".into(),
@@ -48,6 +70,10 @@ fn for_storage(error: &backend::Error) -> Option<String> {
         Class::Throttled => "the storage asks for fewer requests: `--limit-upload` and `-o …connections=2` help",
         Class::Full => "make room on the storage, or `stead forget --prune` what is not needed any more",
         Class::Rejected => "check the credentials and permissions for the storage",
+        Class::Untrusted => {
+            "`--cacert FILE` names the authority of the server's certificate, `--tls-client-cert FILE` ours where the \
+             server asks for one; this machine's clock has to be right"
+        }
         Class::Corrupt => "`stead check --read-data` tells what else is damaged",
         Class::Transient | Class::NotFound | Class::Permanent => return None,
     };

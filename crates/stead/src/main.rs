@@ -8,6 +8,7 @@ mod default_repository;
 mod environment;
 mod exit;
 mod failure;
+mod fresh_cache;
 mod global;
 mod hint;
 mod open;

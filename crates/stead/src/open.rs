@@ -1,7 +1,7 @@
 //! The wiring, in one place: location → storage → repository → lock. Every command begins here.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use repo::{Cancel, Repository};
 use crate::commands::cache;
 use crate::default_repository::DefaultRepository;
 use crate::failure::{Doing, Failure, Outcome};
+use crate::fresh_cache::FreshCache;
 use crate::global::{GlobalArgs, Locking, Settings, named_location, named_password};
 use crate::output::Output;
 use crate::password::{Password, PasswordSource};
@@ -40,6 +41,17 @@ pub(crate) struct Opened {
     pub(crate) repo: Arc<Repository>,
     /// Its directory, if it is in one on this machine.
     pub(crate) directory: Option<PathBuf>,
+    /// A cache that is thrown away at the end, last of all.
+    _room: Option<FreshCache>,
+}
+
+/// Which copies of metadata on this machine a command believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Believes {
+    /// Those that earlier commands left.
+    Cache,
+    /// None: everything is read from the storage once, and kept only while the command runs.
+    Storage,
 }
 
 /// Whether others may work while a command does.
@@ -117,8 +129,9 @@ impl Context {
     }
 
     /// Opens for a check: alone as restic does, so that nothing moves meanwhile; unlocked with `--no-lock`.
-    pub(crate) fn open_for_check(&self) -> Outcome<Opened> {
-        self.open_for_dry_run()
+    pub(crate) fn open_for_check(&self, believes: Believes) -> Outcome<Opened> {
+        let beside = if self.settings.locking == Locking::None { Beside::Unlocked } else { Beside::Nobody };
+        self.open_with(&self.target()?, beside, self.cancel.clone(), believes)
     }
 
     /// Opens for a backup. The user's own repository is made where none was named and none exists. A request to stop is
@@ -135,7 +148,7 @@ impl Context {
                 self.target()?
             }
         };
-        self.open_with(&target, beside, Cancel::default())
+        self.open_with(&target, beside, Cancel::default(), Believes::Cache)
     }
 
     /// The repository that was named, or the user's own.
@@ -174,22 +187,26 @@ impl Context {
     }
 
     fn open(&self, target: &Target, beside: Beside) -> Outcome<Opened> {
-        self.open_with(target, beside, self.cancel.clone())
+        self.open_with(target, beside, self.cancel.clone(), Believes::Cache)
     }
 
-    fn open_with(&self, target: &Target, beside: Beside, cancel: Cancel) -> Outcome<Opened> {
-        let doing = || format!("cannot open the repository at {}", target.location);
+    fn open_with(&self, target: &Target, beside: Beside, cancel: Cancel, believes: Believes) -> Outcome<Opened> {
+        let doing = || format!("cannot open the repository at {}", shown(&target.location));
         let storage = self.storage(&target.location)?;
         let options = OpenOptions { key_hint: target.key_hint.clone(), cancel, ..self.open_options() };
         let repo = open_with_password(target, &storage, &options).map_err(|failure| failure.doing(doing()))?;
-        let repo = Arc::new(self.cached(&target.location, repo));
+        let (repo, room) = match believes {
+            Believes::Cache => (self.cached(&target.location, self.settings.cache.as_deref(), repo), None),
+            Believes::Storage => self.cached_afresh(&target.location, repo),
+        };
+        let repo = Arc::new(repo);
         self.remark_on(&repo)?;
         let lock = self.lock(&repo, beside)?;
         let directory = match target.location.parse() {
             Ok(Location::Local(path)) => Some(path),
             _ => None,
         };
-        Ok(Opened { lock, repo, directory })
+        Ok(Opened { lock, repo, directory, _room: room })
     }
 
     /// Things about a repository that its users should know.
@@ -241,7 +258,11 @@ impl Context {
     /// The storage at a location: bare storage, within a bandwidth limit, tried again when it fails.
     pub(crate) fn storage(&self, location: &str) -> Outcome<Arc<dyn Backend>> {
         let settings = &self.settings.storage;
-        let mut options = backend::Options { http: self.http_options(), ..backend::Options::default() };
+        let mut options = backend::Options {
+            http: self.http_options(),
+            stuck_after: settings.stuck_after,
+            ..backend::Options::default()
+        };
         for (key, value) in &settings.options {
             options.set(&format!("{key}={value}"))?;
         }
@@ -298,10 +319,21 @@ impl Context {
         })
     }
 
-    /// Puts the cache of metadata before storage that is not on this machine.
-    fn cached(&self, location: &str, repo: Repository) -> Repository {
+    /// Gives the repository caches that are empty and go with it; none where there shall be none.
+    fn cached_afresh(&self, location: &str, repo: Repository) -> (Repository, Option<FreshCache>) {
+        let Some(base) = self.settings.cache.as_deref() else { return (repo, None) };
+        let room = FreshCache::new(base).inspect_err(|error| {
+            self.output().warn(format_args!("working without a cache in {}: {error}", base.display()));
+        });
+        let Ok(room) = room else { return (repo.with_index_cache(None), None) };
+        let repo = repo.with_index_cache(Some(room.path().to_path_buf()));
+        (self.cached(location, Some(room.path()), repo), Some(room))
+    }
+
+    /// Puts the cache of metadata below `base` before storage that is not on this machine.
+    fn cached(&self, location: &str, base: Option<&Path>, repo: Repository) -> Repository {
         let is_local = matches!(location.parse(), Ok(Location::Local(_)));
-        let Some(base) = self.settings.cache.as_deref().filter(|_| !is_local) else { return repo };
+        let Some(base) = base.filter(|_| !is_local) else { return repo };
         let output = self.output();
         repo.through(|storage, id| match Cache::new(Arc::clone(&storage), base, &id.to_string()) {
             Ok(cache) => Arc::new(cache),
@@ -320,6 +352,7 @@ impl Context {
             authorities: settings.authorities.clone(),
             identity: settings.identity.clone(),
             insecure: settings.insecure_tls,
+            user_agent: settings.user_agent.clone(),
             http_proxy: proxy(["http_proxy", "HTTP_PROXY"]),
             https_proxy: proxy(["https_proxy", "HTTPS_PROXY"]),
             no_proxy: proxy(["no_proxy", "NO_PROXY"]),
@@ -357,6 +390,9 @@ fn patience(is_local: bool) -> RetryOptions {
 const ATTEMPTS: u32 = 3;
 
 fn open_with_password(target: &Target, storage: &Arc<dyn Backend>, options: &OpenOptions) -> Outcome<Repository> {
+    if target.password.is_unset() {
+        Repository::require(&**storage)?;
+    }
     let mut attempt = 1;
     loop {
         let password = password(target)?;
@@ -367,10 +403,15 @@ fn open_with_password(target: &Target, storage: &Arc<dyn Backend>, options: &Ope
     }
 }
 
+/// A location as people may see it: without the password that it may hold.
+fn shown(location: &str) -> String {
+    location.parse::<Location>().map_or_else(|_| location.to_owned(), |location| location.to_string())
+}
+
 fn password(target: &Target) -> Outcome<Password> {
     match &target.own {
         Some(own) if target.password.is_unset() => own.password(),
-        _ => target.password.read(&format!("password for {}", target.location)),
+        _ => target.password.read(&format!("password for {}", shown(&target.location))),
     }
 }
 

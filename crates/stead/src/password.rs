@@ -91,7 +91,7 @@ impl PasswordSource {
     pub(crate) fn read(&self, what: &str) -> Outcome<Password> {
         match self.configured()? {
             Some(password) => Ok(password),
-            None => refuse_empty(ask(&format!("{what}: "))?),
+            None => typed(&format!("{what}: ")),
         }
     }
 
@@ -100,7 +100,7 @@ impl PasswordSource {
         if let Some(password) = self.configured()? {
             return Ok(password);
         }
-        let first = refuse_empty(ask(&format!("{what}: "))?)?;
+        let first = typed(&format!("{what}: "))?;
         if io::stdin().is_terminal() && ask("the same again: ")?.bytes() != first.bytes() {
             return Err(Failure::new("the two passwords differ"));
         }
@@ -129,6 +129,16 @@ impl PasswordSource {
             (None, None, None) => Ok(None),
         }
     }
+}
+
+/// A password from the keyboard, or from whatever is in its place: where there is none nobody meant an empty one.
+fn typed(question: &str) -> Outcome<Password> {
+    let password = ask(question)?;
+    if password.bytes().is_empty() && !io::stdin().is_terminal() {
+        return Err(Failure::new("no password was given, and there is no keyboard to ask for it")
+            .hint("name a file with `--password-file`, a command with `--password-command`, or set RESTIC_PASSWORD"));
+    }
+    refuse_empty(password)
 }
 
 fn refuse_empty(password: Password) -> Outcome<Password> {

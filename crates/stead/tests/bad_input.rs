@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
 use testkit::{Peer, sample};
@@ -86,6 +86,14 @@ fn no_repository_is_exit_code_10() {
 }
 
 #[test]
+fn nobody_is_asked_for_the_password_of_a_repository_that_is_not_there() {
+    let desk = Desk::new();
+    let mut command = desk.stead.repository_command(&desk.room.path().join("nowhere"));
+    command.env_remove("RESTIC_PASSWORD").env_remove("RESTIC_PASSWORD_FILE").stdin(std::process::Stdio::null());
+    fails_with(&command.arg("snapshots").output().expect("runs"), 10, "no repository");
+}
+
+#[test]
 fn half_a_repository_is_said_to_be_half() {
     let desk = Desk::new();
     fs::remove_file(desk.repository().join("config")).expect("a config");
@@ -99,6 +107,32 @@ fn a_repository_is_not_made_twice() {
     let desk = Desk::new();
     fails_with(&desk.run(&["init"]), 1, "exists");
     desk.stead.succeeds(&desk.repository(), ["check"]);
+}
+
+/// F16: restic told of a snapshot, and success, where a path to back up did not exist; a malformed one once gave an empty
+/// snapshot.
+#[test]
+fn sources_that_are_missing_or_malformed_never_make_an_empty_snapshot() {
+    let desk = Desk::new();
+    let snapshots = || files_below(&desk.repository().join("snapshots")).len();
+    let list = desk.room.path().join("list");
+    let listed = list.to_str().expect("UTF-8");
+    let (file, folder) = (desk.source().join("x"), desk.source());
+    fs::write(&file, "x").expect("a file");
+    let (file, folder) = (file.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8"));
+    let before = snapshots();
+    for path in ["", "/does/not/exist", "\u{1f600}:\\x\n", &format!("{file}/below")] {
+        let output = desk.run(&["backup", path]);
+        assert_eq!(output.status.code(), Some(1), "{path:?}: {}", words_of(&output));
+        assert_eq!(snapshots(), before, "{path:?} made a snapshot");
+        fs::write(&list, format!("{path}\0")).expect("a list");
+        let output = desk.run(&["backup", "--files-from-raw", listed]);
+        assert_eq!(output.status.code(), Some(1), "{path:?} in a list: {}", words_of(&output));
+        assert_eq!(snapshots(), before, "{path:?} in a list made a snapshot");
+    }
+    // Beside one that is there: the snapshot has that one, and the exit code says that it is not everything.
+    assert_eq!(desk.run(&["backup", folder, "/does/not/exist"]).status.code(), Some(3));
+    assert_eq!(snapshots(), before + 1);
 }
 
 #[test]
@@ -131,6 +165,7 @@ fn wrong_words_on_the_command_line_are_explained() {
     fails_with(&desk.run(&["backup"]), 1, "path");
 }
 
+/// F12: also on the command line.
 #[test]
 fn forget_refuses_to_keep_nothing() {
     let desk = Desk::new();
@@ -139,6 +174,7 @@ fn forget_refuses_to_keep_nothing() {
     desk.stead.succeeds(&desk.repository(), ["ls", "latest"]);
 }
 
+/// F18: cut to any length, a key or a config is named; none makes the whole repository unusable.
 #[test]
 fn truncated_files_of_every_kind_are_named_and_never_panic() {
     for folder in ["keys", "snapshots", "index", "data", "config"] {
@@ -284,4 +320,24 @@ fn a_clock_in_1970_backs_up_all_the_same() {
     assert_eq!(output.status.code(), Some(0), "{}", words_of(&output));
     desk.stead.succeeds(&desk.repository(), ["check"]);
     desk.stead.succeeds(&desk.repository(), ["forget", "--keep-last", "1"]);
+}
+
+/// Each of these once had no hint, another command's, or words of the programming language.
+#[test]
+fn small_mistakes_are_answered_with_what_helps() {
+    let desk = Desk::new();
+    for (words, hint) in [
+        (&["key", "remove", "abc"][..], "`stead key list`"),
+        (&["restore", "latest:/nope", "--target", "x"], "`stead ls SNAPSHOT`"),
+        (&["ls", "latest", "nopath"], "as in `/home/anna/nopath`"),
+        (&["backup", "/not/there"], "check the spelling"),
+        (&["--limit-upload", "1M", "snapshots"], "KiB per second, such as 500"),
+        (&["prune", "--max-unused", "lots"], "a share such as 5%"),
+        (&["forget", "--keep-within", "3"], "as in 1y5m7d2h"),
+    ] {
+        fails_with(&desk.run(words), 1, hint);
+    }
+    let mut command = desk.stead.repository_command(&desk.repository());
+    let output = command.arg("snapshots").env_remove("RESTIC_PASSWORD").stdin(Stdio::null()).output().expect("runs");
+    fails_with(&output, 1, "`--password-file`");
 }

@@ -362,3 +362,35 @@ fn a_lock_of_somebody_else_is_exit_code_11() {
     assert!(desk.says(&["unlock"]).contains("removed 1 locks"));
     desk.says(&["prune"]);
 }
+
+#[test]
+fn the_cuts_of_a_gear_repository_are_not_copied_and_it_is_said_why() {
+    let desk = Desk::new();
+    let from = desk.repository();
+    let words = ["init", "--copy-chunker-params", "--from-repo", from.to_str().expect("UTF-8")];
+    let mut command = desk.stead.repository_command(Path::new(&desk.path("second")));
+    let output = command.args(words).env("RESTIC_FROM_PASSWORD", "test").output().expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for words in ["gear chunker", "made from its id", "leave `--copy-chunker-params` away", "--chunker rabin"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!Path::new(&desk.path("second")).exists());
+}
+
+#[test]
+fn a_restore_with_delete_says_first_what_goes() {
+    let desk = Desk::new();
+    let target = desk.path("target");
+    fs::create_dir(&target).expect("a folder");
+    fs::write(Path::new(&target).join("mine"), "12345").expect("a file");
+    let below = format!("latest:{}", desk.path("source"));
+    let restore = ["restore", &below, "--target", &target, "--delete"];
+    let said = desk.says(&[&restore[..], &["--dry-run", "-vv"]].concat());
+    assert!(said.contains("1 items (5 B) that the snapshot does not have would be deleted"), "{said}");
+    assert!(said.contains("deleted   /mine"), "{said}");
+    assert!(Path::new(&target).join("mine").exists());
+    let said = desk.says(&restore);
+    assert!(said.contains("will be deleted"), "{said}");
+    assert!(!Path::new(&target).join("mine").exists());
+}

@@ -42,6 +42,7 @@ fn note_outcome(shop: &mut Shop, fault: &str, output: &Output, work: Picture) {
     }
 }
 
+/// F23: Borg damaged its segments and metadata when a write in their midst failed.
 #[test]
 fn a_system_call_that_fails_never_makes_a_false_promise() {
     let Some(strace) = Peer::find("strace") else { return };
@@ -79,6 +80,7 @@ fn a_system_call_that_fails_never_makes_a_false_promise() {
     }
 }
 
+/// F23: the same for what deletes.
 #[test]
 fn a_prune_whose_system_calls_fail_harms_nothing() {
     let Some(strace) = Peer::find("strace") else { return };
@@ -111,7 +113,8 @@ fn a_write_that_lies_about_its_length_is_noticed() {
     for (seed, syscall) in ["write", "pwrite64", "writev", "pwritev"].iter().enumerate() {
         sample::a_day_of_work(&shop.work(), 50 + seed as u64, 6);
         let before = Picture::of(&shop.work());
-        let fault = format!("{syscall}:retval=100:when=2+3");
+        // One byte, because a system that says that it wrote more than it was given breaks every program.
+        let fault = format!("{syscall}:retval=1:when=2+3");
         let output = under_fault(&shop, &strace, &fault, &["backup", "--json", &work]).output().expect("runs");
         note_outcome(&mut shop, &fault, &output, before);
         let mut backup = shop.backup();
@@ -120,6 +123,7 @@ fn a_write_that_lies_about_its_length_is_noticed() {
     shop.every_promise_is_kept();
 }
 
+/// F25: a repository without room ends a backup; no source file is to blame, and nothing is passed over.
 #[test]
 fn a_full_disk_is_the_repositorys_fault_and_room_is_all_that_helps() {
     let Some(small) = SmallDisk::mount("20m") else { return };
@@ -147,6 +151,7 @@ fn a_full_disk_is_the_repositorys_fault_and_room_is_all_that_helps() {
     shop.succeeds(&mut check);
 }
 
+/// F3: `restic prune` beside rustic's backup, which knows no locks, deleted fourteen packs that were needed.
 #[test]
 fn a_writer_that_stands_still_while_others_prune_ends_well_or_refuses_clearly() {
     let Some(mut shop) = shop_with_a_backup() else { return };
@@ -169,6 +174,81 @@ fn a_writer_that_stands_still_while_others_prune_ends_well_or_refuses_clearly() 
         note_outcome(&mut shop, "SIGSTOP", &output, before);
         shop.every_promise_is_kept();
     }
+}
+
+/// Stops a program, lets `meanwhile` happen, and lets it go on to its end.
+fn while_it_stands_still(mut command: Command, before: Duration, meanwhile: impl FnOnce()) -> Output {
+    use rustix::process::{Pid, Signal, kill_process};
+    let running =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("runs");
+    std::thread::sleep(before);
+    let pid = Pid::from_raw(running.id() as i32).expect("a pid");
+    _ = kill_process(pid, Signal::STOP);
+    meanwhile();
+    _ = kill_process(pid, Signal::CONT);
+    running.wait_with_output().expect("a child")
+}
+
+/// F3: rustic marks what it finds unused without asking for locks. A writer that stood still meanwhile, and relies on what
+/// a forgotten snapshot left behind, loses nothing: the next prune takes back what was marked.
+#[test]
+fn a_writer_that_stands_still_while_rustic_prunes_ends_well() {
+    let Some(rustic) = Peer::find("rustic") else { return };
+    let Some(mut shop) = shop_with_a_backup() else { return };
+    for round in 0..6 {
+        // Nothing but the writer's own knowledge of the index keeps these blobs.
+        for id in shop.snapshots() {
+            shop.restic_succeeds(["forget", &id]);
+        }
+        shop.forgot_all_but(0);
+        let before = Picture::of(&shop.work());
+        let mut backup = shop.backup();
+        backup.arg("--force");
+        let mut prune = rustic.command();
+        shop.surround(&mut prune);
+        prune
+            .env("RUSTIC_REPOSITORY", shop.repository())
+            .env("RUSTIC_PASSWORD_FILE", shop.password_file())
+            .env("RUSTIC_NO_CACHE", "true")
+            .args(["prune", "--max-unused", "0%", "--keep-delete", "1d"]);
+        let output = while_it_stands_still(backup, Duration::from_millis(40 + 50 * round), || {
+            let pruned = prune.output().expect("runs");
+            assert!(pruned.status.success(), "{}", errors_in(&pruned));
+        });
+        note_outcome(&mut shop, "SIGSTOP", &output, before);
+        let mut prune = shop.stead(["prune", "--delay", "48h", "--max-unused", "0"]);
+        shop.succeeds(&mut prune);
+        shop.every_promise_is_kept();
+    }
+}
+
+/// F36: bupstash fell over its local log when the disk was full. A machine without room for a cache backs up, checks,
+/// prunes and restores as any other.
+#[test]
+fn a_full_disk_under_the_cache_fails_nothing() {
+    let Some(small) = SmallDisk::mount("256k") else { return };
+    let Some(mut shop) = Shop::open(STEAD) else { return };
+    sample::office(&shop.work(), 5, 60);
+    let fill = || _ = std::fs::write(small.path().join("filler"), vec![0; 1 << 20]);
+    fill();
+    for round in 0..3 {
+        sample::a_day_of_work(&shop.work(), round, 5);
+        for words in [&["backup", "--json", shop.work().to_str().expect("UTF-8")][..], &["check", "--read-data"]] {
+            let mut command = shop.stead(words.iter().copied());
+            command.env("XDG_CACHE_HOME", small.path());
+            shop.succeeds(&mut command);
+            fill();
+        }
+    }
+    let mut forget = shop.stead(["forget", "--keep-last", "1", "--prune", "--max-unused", "0"]);
+    shop.succeeds(forget.env("XDG_CACHE_HOME", small.path()));
+    shop.forgot_all_but(1);
+    let target = shop.room().join("restored");
+    let below = format!("latest:{}", shop.work().display());
+    let mut restore = shop.stead(["restore", &below, "--target", target.to_str().expect("UTF-8")]);
+    shop.succeeds(restore.env("XDG_CACHE_HOME", small.path()));
+    Picture::of(&shop.work()).assert_same(&Picture::of(&target));
+    shop.every_promise_is_kept();
 }
 
 #[test]

@@ -119,6 +119,7 @@ fn stead_reads_a_repository_of_version_1() {
     desk.restores_with(&restic);
 }
 
+/// F13: index files that several programs wrote, through all their ways of rewriting them.
 #[test]
 fn rustic_and_stead_share_a_repository() {
     let Some(rustic) = Peer::find("rustic") else { return };

@@ -1,8 +1,9 @@
 //! Gate 2: the whole way of a backup on real storages: rest-server, `rclone serve restic`, OpenSSH's sftp-server,
-//! `rclone serve s3`, and rclone as a child.
+//! `rclone serve s3`, azurite, and rclone as a child.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,10 +17,14 @@ struct Server(Child);
 impl Server {
     /// Starts a server and waits until it answers on `port`.
     fn start(command: &mut Command, port: u16) -> Server {
+        Server::start_until(command, || TcpStream::connect(("127.0.0.1", port)).is_ok())
+    }
+
+    fn start_until(command: &mut Command, answers: impl Fn() -> bool) -> Server {
         let server = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "the server does not answer on port {port}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !answers() {
+            assert!(Instant::now() < deadline, "the server does not answer: {command:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
         server
@@ -59,15 +64,38 @@ impl Machine {
         self.room.path().join("source")
     }
 
+    /// With a cache of its own, as on every machine: what is said of storages must hold with it.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.stead.command();
+        command.env("RESTIC_REPOSITORY", &self.location).env("RESTIC_PASSWORD", "test");
+        command.env_remove("STEAD_REPOSITORY").env_remove("STEAD_PASSWORD");
+        command
+            .arg("--cache-dir")
+            .arg(self.cache())
+            .args(self.options.iter().flat_map(|option| ["-o", option]))
+            .args(words);
+        command.envs(self.environment.iter().copied()).env("HOME", self.room.path());
+        command
+    }
+
     #[track_caller]
     fn succeeds(&self, words: &[&str]) -> String {
-        let mut command = self.stead.repository_command(Path::new(&self.location));
-        command.args(self.options.iter().flat_map(|option| ["-o", option])).args(words);
-        command.envs(self.environment.iter().copied()).env("HOME", self.room.path());
-        let output = command.output().expect("runs");
+        let output = self.command(words).output().expect("runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{words:?} on {}: {said}", self.location);
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.room.path().join("cache")
+    }
+
+    /// What a command says when it fails, as it must.
+    #[track_caller]
+    fn fails(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().expect("runs");
+        assert!(!output.status.success(), "{words:?} on {} succeeds", self.location);
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Backs up twice, checks, forgets, prunes, restores.
@@ -99,6 +127,43 @@ fn a_week_on_rest_server() {
     Machine::on(format!("rest:http://{listen}/laptop/")).lives_a_week();
 }
 
+/// Swaps two bits of every pack of folders that the server holds; their sizes stay.
+fn damage_trees(store: &Path) {
+    let mut packs = 0;
+    for folder in fs::read_dir(store.join("laptop/data")).expect("folders").flatten() {
+        for pack in fs::read_dir(folder.path()).expect("packs").flatten() {
+            let mut content = fs::read(pack.path()).expect("a pack");
+            content[20] ^= 0x18;
+            // rest-server stores files read-only.
+            fs::remove_file(pack.path()).expect("removed");
+            fs::write(pack.path(), content).expect("written");
+            packs += 1;
+        }
+    }
+    assert!(packs > 0);
+}
+
+/// What this machine remembers says nothing about what the storage holds.
+#[test]
+fn a_check_believes_the_cache_only_if_it_is_told_to() {
+    let Some(server) = Peer::find("restic-rest-server") else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = server.command();
+    let _server = Server::start(command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store.path()), port);
+    let machine = Machine::on(format!("rest:http://{listen}/laptop/"));
+    machine.succeeds(&["init"]);
+    machine.succeeds(&["backup", machine.source().to_str().expect("UTF-8")]);
+    machine.succeeds(&["check"]);
+    damage_trees(store.path());
+    machine.succeeds(&["check", "--with-cache"]);
+    let said = machine.fails(&["check"]);
+    assert!(said.contains("tree"), "{said}");
+    let rooms = fs::read_dir(machine.cache()).expect("the cache").flatten();
+    assert_eq!(rooms.filter(|room| room.file_name().to_string_lossy().starts_with("check-")).count(), 0);
+}
+
 #[test]
 fn a_week_on_rclone_serve_restic() {
     let Some(rclone) = Peer::find("rclone") else { return };
@@ -123,6 +188,42 @@ fn a_week_on_an_s3_server() {
     let mut machine = Machine::on(format!("s3:http://{listen}/bucket/laptop"));
     machine.environment = vec![("AWS_ACCESS_KEY_ID", "anna"), ("AWS_SECRET_ACCESS_KEY", "secret")];
     machine.lives_a_week();
+}
+
+/// The account that azurite knows, and its key, which is public.
+const AZURITE: [(&str, &str); 2] = [
+    ("AZURE_ACCOUNT_NAME", "devstoreaccount1"),
+    ("AZURE_ACCOUNT_KEY", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="),
+];
+
+#[test]
+fn a_week_on_azure() {
+    let (Some(azurite), Some(rclone)) = (Peer::find("azurite-blob"), Peer::find("rclone")) else { return };
+    let store = TempDir::new().expect("room");
+    let port = free_port();
+    let mut command = azurite.command();
+    command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobPort", &port.to_string()]);
+    let _server = Server::start(command.arg("--location").arg(store.path()), port);
+    let [(_, account), (_, key)] = AZURITE;
+    let endpoint = format!("http://127.0.0.1:{port}/{account}");
+    let container = format!(":azureblob,account={account},key='{key}',endpoint='{endpoint}':container");
+    let made = rclone.command().args(["mkdir", "--config", "/dev/null", &container]).output().expect("runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut machine = Machine::on("azure:container:/laptop".into());
+    machine.environment = AZURITE.to_vec();
+    machine.options = vec![format!("azure.endpoint={endpoint}")];
+    machine.lives_a_week();
+}
+
+#[test]
+fn a_week_over_a_unix_socket() {
+    let Some(server) = Peer::find("restic-rest-server") else { return };
+    let store = TempDir::new().expect("room");
+    let socket = store.path().join("rest.sock");
+    let mut command = server.command();
+    command.args(["--no-auth", "--listen", &format!("unix:{}", socket.display()), "--path"]).arg(store.path());
+    let _server = Server::start_until(&mut command, || UnixStream::connect(&socket).is_ok());
+    Machine::on(format!("rest:http+unix://{}:/laptop/", socket.display())).lives_a_week();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is a dependency of anything but tests.
 
+pub mod authority;
 pub mod faulty_backend;
 pub mod loop_device;
 pub mod peer;
@@ -9,6 +10,7 @@ pub mod picture;
 pub mod sample;
 pub mod shop;
 
+pub use authority::{Authority, Certificate, Validity};
 pub use faulty_backend::FaultyBackend;
 pub use loop_device::{LoopDevice, Mounted};
 pub use peer::Peer;

@@ -64,7 +64,10 @@ fn change(path: &Path, random: &mut SmallRng) {
             content.extend_from_slice(&random_bytes(random.random(), 5000));
             fs::write(path, content).expect("a file");
         }
-        _ => fs::write(path.with_extension("new"), random_bytes(random.random(), 20_000)).expect("a file"),
+        _ => {
+            let new = path.with_file_name(format!("new {:08x}", random.random::<u32>()));
+            fs::write(new, random_bytes(random.random(), 20_000)).expect("a file");
+        }
     }
 }
 

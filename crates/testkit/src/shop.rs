@@ -166,6 +166,27 @@ impl Shop {
         self.promised.retain(|id, _| newest.contains(id));
     }
 
+    /// Every file of the repository that has its final name has the content that belongs to the name, which anybody can
+    /// see without the key. Returns how many there are.
+    #[track_caller]
+    pub fn every_name_is_true(&self) -> usize {
+        let mut looked_at = 0;
+        for path in ["data", "index", "snapshots", "keys", "locks"].map(|kind| self.repository().join(kind)) {
+            for file in files_below(&path) {
+                let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+                let Ok(id) = name.parse::<backend::Id>() else {
+                    assert!(name.contains("-tmp-"), "{} is neither final nor temporary", file.display());
+                    continue;
+                };
+                // Locks come and go while we look.
+                let Ok(content) = std::fs::read(&file) else { continue };
+                assert_eq!(backend::Id::of(&content), id, "{} is not what its name says", file.display());
+                looked_at += 1;
+            }
+        }
+        looked_at
+    }
+
     /// How many snapshots are promised.
     pub fn promises(&self) -> usize {
         self.promised.len()
@@ -184,6 +205,13 @@ impl Shop {
             expected.assert_same(&Picture::of(target.path()));
         }
     }
+}
+
+/// Every regular file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 fn printed(output: &Output) -> String {

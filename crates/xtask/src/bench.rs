@@ -6,6 +6,7 @@ mod blobs;
 mod contender;
 mod corpus;
 mod floor;
+mod instructions;
 mod measure;
 mod picture;
 mod report;
@@ -28,6 +29,7 @@ struct Options {
     only: Option<String>,
     programs: Option<Vec<String>>,
     blobs: Option<u64>,
+    instructions: bool,
 }
 
 /// Runs what is asked for and writes the report.
@@ -35,6 +37,7 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     let options = Options::parse(words)?;
     match options.blobs {
         Some(count) => blobs::run(count),
+        None if options.instructions => instructions::run(),
         None => compare(&options),
     }
 }
@@ -94,9 +97,10 @@ fn clear(folder: &PathBuf) -> Outcome {
 impl Options {
     fn parse(words: &[&str]) -> Outcome<Options> {
         let scale = if words.contains(&"--quick") { Scale::Quick } else { Scale::Full };
+        let instructions = words.contains(&"--instructions");
         let rounds = if scale == Scale::Quick { 1 } else { 3 };
-        let mut options = Options { scale, rounds, only: None, programs: None, blobs: None };
-        let mut words = words.iter().filter(|word| **word != "--quick");
+        let mut options = Options { scale, rounds, only: None, programs: None, blobs: None, instructions };
+        let mut words = words.iter().filter(|word| !["--quick", "--instructions"].contains(word));
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
             let number = || value.parse::<u64>().map_err(|_| format!("{word}: `{value}` is not a number"));

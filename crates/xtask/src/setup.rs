@@ -6,7 +6,7 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 38] = [
+const PACKAGES: [&str; 39] = [
     "acl",
     "attr",
     "btrfs-progs",
@@ -34,6 +34,7 @@ const PACKAGES: [&str; 38] = [
     "openssh-client",
     "openssh-server",
     "openssh-sftp-server",
+    "openssl",
     "partclone",
     "pkg-config",
     "postgresql",

@@ -1,10 +1,11 @@
-//! What no compiler sees: file sizes, leftovers, machine paths, printing engines, the form of changelog fragments.
+//! What no compiler sees: file sizes, leftovers, machine paths, printing engines, the form of changelog fragments, the museum
+//! of failures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::program::Outcome;
-use crate::{arrows, docs, workspace};
+use crate::{arrows, docs, failures, workspace};
 
 const LONGEST_FILE: usize = 700;
 
@@ -18,6 +19,7 @@ const KINDS: [&str; 5] = ["added", "changed", "fixed", "removed", "security"];
 pub(crate) fn report() -> Outcome {
     let mut found = findings()?;
     found.extend(arrows::violations()?);
+    found.extend(failures::violations()?);
     found.extend(docs::check().err());
     if found.is_empty() {
         println!("tidy: nothing to say");

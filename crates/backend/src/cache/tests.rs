@@ -148,6 +148,7 @@ fn what_the_storage_lost_or_removed_leaves_the_cache() {
     assert!(!story.path(&gone).exists());
 }
 
+/// F36: a full disk under the cache costs speed, nothing else.
 #[test]
 fn a_cache_that_cannot_be_written_is_no_error() {
     let story = Story::new();

@@ -52,6 +52,7 @@ fn packs_in_a_directory_of_another_prefix_are_passed_over() {
     assert_eq!(local.list(FileKind::Pack).unwrap(), []);
 }
 
+/// F4: what could not be written is not there, under no name.
 #[test]
 fn a_failed_write_leaves_no_temporary_file() {
     let (_folder, local) = repository();

@@ -42,6 +42,8 @@ pub(crate) struct Place<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) location: String,
     pub(crate) connections: usize,
+    /// How long an operation may show no progress.
+    pub(crate) patience: Duration,
     pub(crate) credentials: &'a Credentials,
     pub(crate) http: &'a HttpOptions,
 }
@@ -72,6 +74,7 @@ impl Place<'_> {
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             location: self.location.clone(),
             connections: self.connections,
+            patience: self.patience,
             storage_class: None,
             knows_tail: AtomicBool::new(knows_tail),
             condition: AtomicU8::new(known_condition),
@@ -164,8 +167,8 @@ fn with_aws_credentials(mut builder: AmazonS3Builder, amazon: bool, place: &Plac
     Ok(builder)
 }
 
-/// Opens a container of Azure's blob storage.
-pub(crate) fn azure(container: &str, place: &Place<'_>) -> Result<Objects> {
+/// Opens a container of Azure's blob storage; `endpoint` is the account's address where it is not Azure's own.
+pub(crate) fn azure(container: &str, endpoint: Option<&str>, place: &Place<'_>) -> Result<Objects> {
     let account = place.need("AZURE_ACCOUNT_NAME")?;
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(account)
@@ -188,15 +191,22 @@ pub(crate) fn azure(container: &str, place: &Place<'_>) -> Result<Objects> {
             builder = builder.with_config(key, value);
         }
     }
-    if let Some(suffix) = place.get("AZURE_ENDPOINT_SUFFIX") {
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(endpoint.to_owned()).with_allow_http(endpoint.starts_with("http://"));
+    } else if let Some(suffix) = place.get("AZURE_ENDPOINT_SUFFIX") {
         builder = builder.with_endpoint(format!("https://{account}.blob.{suffix}"));
     }
     let store = builder.build().map_err(|error| place.bad(&error))?;
     Ok(place.objects(store, false, condition::HONOURED))
 }
 
-/// Opens a bucket of Google Cloud Storage.
-pub(crate) fn google(bucket: &str, place: &Place<'_>) -> Result<Objects> {
+/// Opens a bucket of Google Cloud Storage, or of a server at `endpoint` that speaks like it; the variable that Google's
+/// own libraries know for such servers does the same.
+pub(crate) fn google(bucket: &str, endpoint: Option<&str>, place: &Place<'_>) -> Result<Objects> {
+    let emulator = place.get("STORAGE_EMULATOR_HOST").map(|host| match host.contains("://") {
+        true => host.clone(),
+        false => format!("http://{host}"),
+    });
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_retry(no_retries())
@@ -205,6 +215,11 @@ pub(crate) fn google(bucket: &str, place: &Place<'_>) -> Result<Objects> {
         builder = builder.with_bearer_token(token);
     } else if let Some(path) = place.get("GOOGLE_APPLICATION_CREDENTIALS") {
         builder = builder.with_application_credentials(path);
+    } else if emulator.is_some() {
+        builder = builder.with_skip_signature(true);
+    }
+    if let Some(endpoint) = endpoint.or(emulator.as_deref()) {
+        builder = builder.with_base_url(endpoint.trim_end_matches('/'));
     }
     let store = builder.build().map_err(|error| place.bad(&error))?;
     Ok(place.objects(store, true, condition::HONOURED))

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
-use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::{
@@ -12,7 +11,7 @@ use object_store::client::{
 
 use super::*;
 use crate::http::{Failure, class};
-use crate::runtime::STUCK;
+use crate::runtime;
 
 /// Slower than this an upload counts as stuck, in bytes per second.
 const SLOWEST: u64 = 16 << 10;
@@ -67,7 +66,7 @@ impl HttpConnector for Service {
 impl Service {
     async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let size = request.body().content_length() as u64;
-        let patience = STUCK + Duration::from_secs(size / SLOWEST);
+        let patience = runtime::patience() + Duration::from_secs(size / SLOWEST);
         remember(None);
         match tokio::time::timeout(patience, HttpService::call(&self.0, request)).await {
             Ok(Ok(answer)) => {
@@ -78,7 +77,7 @@ impl Service {
                 remember(Some(Observed { class: class_of(&error), status: None, wait: None }));
                 Err(error)
             }
-            Err(_) => Err(HttpError::new(HttpErrorKind::Timeout, crate::runtime::Stuck)),
+            Err(_) => Err(HttpError::new(HttpErrorKind::Timeout, runtime::Stuck(patience))),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Requests to a REST server over TCP, TLS or a Unix socket.
 
+use std::time::Duration;
+
 use http::header::{ACCEPT, RANGE};
 use url::Url;
 
@@ -7,7 +9,7 @@ use super::*;
 use crate::Options;
 use crate::http as web;
 use crate::limit::Pace;
-use crate::runtime::block_on;
+use crate::runtime::block_on_patiently;
 
 /// A REST server's address with what is needed to get in.
 pub(crate) struct Connection {
@@ -16,6 +18,8 @@ pub(crate) struct Connection {
     user: Option<(String, String)>,
     location: String,
     pace: Pace,
+    /// How long a request may show no progress.
+    patience: Duration,
 }
 
 impl Connection {
@@ -42,6 +46,7 @@ impl Connection {
             user,
             location,
             pace: Pace(options.limiter.clone()),
+            patience: options.patience(),
         })
     }
 }
@@ -87,7 +92,7 @@ impl Transport for Connection {
         if let Some(accept) = request.accept {
             outgoing = outgoing.header(ACCEPT, accept);
         }
-        block_on(async {
+        block_on_patiently(self.patience, async {
             let answer = web::send(outgoing, request.body, &self.pace).await?;
             web::receive(answer, request.limit, &self.pace, into).await
         })

@@ -3,23 +3,8 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::clock::Jumping;
 use crate::{Id, Memory};
-
-/// Time that passes only by sleeping.
-#[derive(Default)]
-struct Jumping(Mutex<Duration>);
-
-impl Clock for Jumping {
-    fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH + self.monotonic()
-    }
-    fn monotonic(&self) -> Duration {
-        *self.0.lock()
-    }
-    fn sleep(&self, time: Duration) {
-        *self.0.lock() += time;
-    }
-}
 
 /// Answers with the classes in turn, then works; the last class stays when it is repeated for ever.
 struct Faulty {
@@ -164,7 +149,7 @@ fn what_came_back_damaged_is_read_once_more() {
 
 #[test]
 fn what_does_not_get_better_is_not_tried_again() {
-    for class in [Class::NotFound, Class::Rejected, Class::Full, Class::Permanent] {
+    for class in [Class::NotFound, Class::Rejected, Class::Untrusted, Class::Full, Class::Permanent] {
         let story = story(&[], Some(class));
         assert_eq!(story.read().unwrap_err().class, class);
         assert_eq!(story.calls(), 1);

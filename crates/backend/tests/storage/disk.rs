@@ -63,6 +63,7 @@ fn a_failed_flush_of_the_directory_is_written_again_from_the_source() {
     scenario(test, "fsync:error=EIO:when=2", a_pack_is_stored);
 }
 
+/// F4, F29: a file that could not be flushed does not have its name.
 #[test]
 fn a_disk_that_never_flushes_is_an_error_and_leaves_no_file() {
     scenario("a_disk_that_never_flushes_is_an_error_and_leaves_no_file", "fsync:error=EIO", |local| {
@@ -99,4 +100,25 @@ fn a_full_disk_is_told_and_not_tried_again() {
             assert_eq!(local.size(&file).unwrap_err().class, Class::NotFound);
         });
     }
+}
+
+/// In a process of its own, because a working directory is the whole process's.
+#[test]
+fn a_relative_path_stays_the_same_place_when_the_working_directory_changes() {
+    let test = "disk::a_relative_path_stays_the_same_place_when_the_working_directory_changes";
+    if std::env::var_os(SCENARIO).is_some() {
+        let local = Local::new("repo", 2);
+        std::env::set_current_dir("elsewhere").unwrap();
+        local.create().unwrap();
+        a_pack_is_stored(&local);
+        assert_eq!(local.location(), "repo", "people read what they wrote");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let status = command.args(["--exact", test]).env(SCENARIO, test).current_dir(folder.path()).status().unwrap();
+    assert!(status.success());
+    assert_eq!(walk(&folder.path().join("repo")).len(), 1);
+    assert_eq!(walk(&folder.path().join("elsewhere")).len(), 0);
 }

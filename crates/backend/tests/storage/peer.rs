@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -53,15 +54,15 @@ impl Server {
 
     /// Starts `program`, which listens on `port`.
     pub(crate) fn start_at(program: &Path, port: u16, arguments: Vec<String>) -> Server {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()));
-        let server = Server { process, port };
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(30), "{} does not listen", program.display());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let server = Server { process: spawn(program, arguments), port };
+        wait(program, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        server
+    }
+
+    /// Starts `program`, which listens on a Unix socket; it has no port.
+    pub(crate) fn start_on_socket(program: &Path, socket: &Path, arguments: Vec<String>) -> Server {
+        let server = Server { process: spawn(program, arguments), port: 0 };
+        wait(program, || UnixStream::connect(socket).is_ok());
         server
     }
 }
@@ -70,6 +71,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+fn spawn(program: &Path, arguments: Vec<String>) -> Child {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()))
+}
+
+fn wait(program: &Path, listens: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !listens() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} does not listen", program.display());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

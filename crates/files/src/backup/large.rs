@@ -240,16 +240,17 @@ impl Worker<'_> {
 
 impl Reader {
     /// Fills a window of `size` bytes with the tail and what comes next; returns how far, and false at the end of the
-    /// input.
+    /// input. A tail in which a chunk did not end gets a window twice as large, so that it ends at last.
     fn fill(&mut self, window: &mut Vec<u8>, size: usize) -> io::Result<(usize, bool)> {
         let mut length = self.tail.len();
-        if window.len() < size.max(length) {
-            window.resize(size.max(length), 0);
+        let size = size.max(2 * length);
+        if window.len() < size {
+            window.resize(size, 0);
         }
         window[..length].copy_from_slice(&self.tail);
         self.tail.clear();
-        while length < window.len() {
-            let read = self.read(&mut window[length..], length)?;
+        while length < size {
+            let read = self.read(&mut window[length..size], length)?;
             if read == 0 {
                 return Ok((length, false));
             }

@@ -63,8 +63,10 @@ pub(super) struct Limits {
     pub(super) large_files: usize,
     /// Buffers for them.
     pub(super) windows: usize,
-    /// Bytes per buffer: at least the largest chunk.
+    /// Bytes per buffer, unless a chunk is larger.
     pub(super) window_size: usize,
+    /// Reading goes on when fewer chunks than this wait, so that no thread runs out of them.
+    pub(super) chunks_ahead: usize,
 }
 
 /// Large files that were opened and wait for their turn.
@@ -157,7 +159,11 @@ impl Queue {
     }
 
     /// Gives a buffer back.
-    pub(super) fn give_back(&self, window: Vec<u8>) {
+    pub(super) fn give_back(&self, mut window: Vec<u8>) {
+        if window.len() > self.limits.window_size {
+            window.truncate(self.limits.window_size);
+            window.shrink_to_fit();
+        }
         self.state.lock().free_windows.push(window);
         self.work.notify_one();
     }
@@ -186,11 +192,13 @@ impl Queue {
 
 impl State {
     fn take(&mut self, limits: &Limits) -> Option<Task> {
+        if self.chunks.len() < limits.chunks_ahead
+            && let Some(task) = self.take_window(limits)
+        {
+            return Some(task);
+        }
         if let Some(chunk) = self.chunks.pop_front() {
             return Some(Task::Chunk(chunk));
-        }
-        if let Some(task) = self.take_window(limits) {
-            return Some(task);
         }
         if self.waiting.len() >= WAITING_FILES {
             return None;

@@ -13,9 +13,11 @@ use platform::create::{Directory, Identity, identity, set_metadata};
 use repo::Repository;
 use repo::index::Index;
 
+use super::ahead::Ahead;
 use super::compare;
 use super::folder::{Folder, OpenFolders, State};
 use super::metadata::Ground;
+use super::plan::Plan;
 use super::slice::{Flag, Slice};
 use super::walk::Walk;
 use super::write;
@@ -25,6 +27,7 @@ use super::{Action, Cause, Error, ItemError, Observer, Options, Progress, Summar
 pub(super) struct Run<'a> {
     pub(super) repo: &'a Repository,
     pub(super) index: &'a Index,
+    pub(super) plan: &'a Plan<'a>,
     pub(super) options: &'a Options<'a>,
     pub(super) progress: &'a Progress,
     pub(super) observer: &'a dyn Observer,
@@ -38,25 +41,28 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        repo: &'a Repository,
-        target: &Path,
-        options: &'a Options<'a>,
+        plan: &'a Plan<'a>,
         progress: &'a Progress,
         observer: &'a dyn Observer,
     ) -> Result<Run<'a>, Error> {
+        let (repo, options, target) = (plan.repo, plan.options, plan.target.as_path());
         let index = repo.index()?;
         let target =
             open_target(target, options).map_err(|source| Error::Target { path: target.to_path_buf(), source })?;
         let (full, full_at, failed) = <(AtomicBool, Mutex<_>, Mutex<_>)>::default();
-        Ok(Run { repo, index, options, progress, observer, target, us: identity(), full, full_at, failed })
+        Ok(Run { repo, index, plan, options, progress, observer, target, us: identity(), full, full_at, failed })
     }
 
     /// Restores everything below the tree `root`.
     pub(super) fn all(&self, root: &Id) -> Result<Summary, Error> {
         let target = Arc::new(self.target_folder());
         let (send, receive) = crossbeam_channel::bounded(0);
+        let ahead = Ahead::new(self.repo);
         let links = std::thread::scope(|scope| {
-            let walker = scope.spawn(|| Walk::new(self, send).all(root, target.clone()));
+            for _ in 0..ahead.threads() {
+                scope.spawn(|| ahead.fetch());
+            }
+            let walker = scope.spawn(|| Walk::new(self, &ahead, send).all(root, target.clone()));
             self.slices(&receive);
             // A walker that wants to send after an early end must not wait for us.
             drop(receive);

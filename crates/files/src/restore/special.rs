@@ -64,10 +64,13 @@ impl Walk<'_, '_> {
             }
             action = Action::Updated;
         }
+        let right = there.is_some_and(|there| self.is_same(folder, &there, node));
         if self.run.options.dry_run {
+            if let Some(there) = there.filter(|_| !right) {
+                self.clear(folder, &node.name, &there)?;
+            }
             return Ok(action);
         }
-        let right = there.is_some_and(|there| self.is_same(folder, &there, node));
         if right {
             ground = Ground::Used;
         } else {

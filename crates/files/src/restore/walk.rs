@@ -12,6 +12,7 @@ use repo::blob::{BlobKind, BlobLocation};
 use repo::node::{Node, NodeKind};
 use repo::tree::TreeReader;
 
+use super::ahead::Ahead;
 use super::extra;
 use super::folder::{Folder, OpenFolders, State};
 use super::links::Links;
@@ -19,7 +20,7 @@ use super::metadata::{Wanted, time};
 use super::run::Run;
 use super::slice::{Flag, NewFile, Slice};
 use super::special::{Decision, decide};
-use super::{Action, Cause, Error, Overwrite, add};
+use super::{Action, Cause, Error, Overwrite, Selection, add};
 
 /// Files in the first slice: few, so that writing begins soon. Each next one holds twice as many.
 const FIRST_SLICE: usize = 2048;
@@ -32,6 +33,7 @@ pub(super) struct Walk<'r, 'a> {
     pub(super) folders: OpenFolders<'r>,
     /// Path within the snapshot of what is being looked at.
     pub(super) path: Vec<u8>,
+    ahead: &'r Ahead<'a>,
     send: Sender<Slice>,
     slice: Slice,
     slice_files: usize,
@@ -52,14 +54,23 @@ struct Directory {
     name: Vec<u8>,
     wanted: Wanted,
     subtree: Option<Id>,
+    selection: Selection,
+}
+
+impl Directory {
+    /// Its tree, if the walk will go there.
+    fn entrance(&self) -> Option<Id> {
+        self.subtree.filter(|_| self.selection.below)
+    }
 }
 
 impl<'r, 'a> Walk<'r, 'a> {
-    pub(super) fn new(run: &'r Run<'a>, send: Sender<Slice>) -> Walk<'r, 'a> {
+    pub(super) fn new(run: &'r Run<'a>, ahead: &'r Ahead<'a>, send: Sender<Slice>) -> Walk<'r, 'a> {
         Walk {
             run,
             folders: run.open_folders(),
             path: Vec::new(),
+            ahead,
             send,
             slice: Slice::default(),
             slice_files: FIRST_SLICE,
@@ -82,6 +93,8 @@ impl<'r, 'a> Walk<'r, 'a> {
                 continue;
             };
             let folder = frame.folder.clone();
+            let later = frames.iter().rev().flat_map(|frame| frame.directories.as_slice());
+            self.ahead.want(std::iter::once(&directory).chain(later).filter_map(Directory::entrance));
             let path_length = self.path.len();
             match self.named(&directory.name).then(|| self.directory(&folder, directory)).flatten() {
                 Some(frame) => frames.push(Frame { path_length, ..frame }),
@@ -96,7 +109,7 @@ impl<'r, 'a> Walk<'r, 'a> {
     /// Restores what is in a directory, but only notes the directories in it. Nodes are read one by one, because
     /// directories can be large.
     fn enter(&mut self, tree: &Id, folder: Arc<Folder>) -> Result<Frame, Cause> {
-        let json = self.run.repo.read_blob(&BlobHandle { kind: BlobKind::Tree, id: *tree })?;
+        let json = self.ahead.take(tree)?;
         if self.run.options.delete && !self.run.is_full() && self.resolve(&folder) == State::Existing {
             let names = TreeReader::new(&json).and_then(|nodes| nodes.map(|node| Ok(node?.name)).collect());
             extra::remove(self, &folder, &names.map_err(Cause::Other)?);
@@ -106,7 +119,8 @@ impl<'r, 'a> Walk<'r, 'a> {
             match node {
                 Ok(node) if node.kind == NodeKind::Dir => {
                     let wanted = Wanted::of(&node, self.run.options);
-                    directories.push(Directory { name: node.name, wanted, subtree: node.subtree });
+                    let selection = self.selection(&node.name);
+                    directories.push(Directory { name: node.name, wanted, subtree: node.subtree, selection });
                 }
                 Ok(node) => self.leaf(&folder, node),
                 Err(reason) => self.fail("read the content of", Cause::Other(reason)),
@@ -123,6 +137,16 @@ impl<'r, 'a> Walk<'r, 'a> {
             self.path.truncate(frame.path_length);
             self.run.release(frame.folder, &mut self.folders);
         }
+    }
+
+    /// What is selected of a directory in the one that is being looked at.
+    fn selection(&mut self, name: &[u8]) -> Selection {
+        let path_length = self.path.len();
+        self.path.push(b'/');
+        self.path.extend_from_slice(name);
+        let selection = (self.run.options.select)(&self.path, true);
+        self.path.truncate(path_length);
+        selection
     }
 
     /// Puts a name behind the path; false, and reported, if it is none.
@@ -162,10 +186,11 @@ impl<'r, 'a> Walk<'r, 'a> {
 
     /// Makes a directory if it is selected; returns a frame if the walk goes down.
     fn directory(&mut self, parent: &Arc<Folder>, directory: Directory) -> Option<Frame> {
-        let selection = (self.run.options.select)(&self.path, true);
+        let selection = directory.selection;
         if !selection.itself && !selection.below {
             return None;
         }
+        let entrance = directory.entrance();
         let mut folder = Folder::new(self.next_number, Some(parent.clone()), directory.name, Some(directory.wanted));
         folder.selected = selection.itself;
         self.next_number += 1;
@@ -176,7 +201,7 @@ impl<'r, 'a> Walk<'r, 'a> {
                 return None;
             }
         }
-        let entered = match directory.subtree.filter(|_| selection.below) {
+        let entered = match entrance {
             Some(subtree) => self.enter(&subtree, folder.clone()).map(Some),
             None => Ok(None),
         };
@@ -239,8 +264,8 @@ impl<'r, 'a> Walk<'r, 'a> {
                 let trusted = same && self.run.options.overwrite == Overwrite::IfChanged;
                 Ok(Flag::Existing as u8 | if trusted { Flag::Trusted as u8 } else { 0 })
             }
-            Some(there) if !self.run.options.dry_run => self.clear(folder, &node.name, &there).map(|()| 0),
-            _ => Ok(0),
+            Some(there) => self.clear(folder, &node.name, &there).map(|()| 0),
+            None => Ok(0),
         }
     }
 
@@ -273,15 +298,20 @@ impl<'r, 'a> Walk<'r, 'a> {
         }
     }
 
-    /// Removes what stands under a name: a directory only if it is empty or everything else is to be deleted, too.
+    /// Removes what stands under a name: a directory only if it is empty or everything else is to be deleted, too. A dry
+    /// run finds out whether that would work.
     pub(super) fn clear(&mut self, folder: &Folder, name: &[u8], there: &Stat) -> io::Result<()> {
-        if there.file_type != FileType::Directory {
-            return self.folders.get(folder)?.remove(name);
-        }
-        if self.run.options.delete {
+        let is_directory = there.file_type == FileType::Directory;
+        if is_directory && self.run.options.delete {
             return extra::remove_directory(self, folder, name);
         }
-        let removed = self.folders.get(folder)?.remove_directory(name);
+        let directory = self.folders.get(folder)?;
+        let removed = match (is_directory, self.run.options.dry_run) {
+            (false, true) => return Ok(()),
+            (false, false) => return directory.remove(name),
+            (true, true) => require_empty(directory, name),
+            (true, false) => directory.remove_directory(name),
+        };
         removed.map_err(|error| io::Error::new(error.kind(), format!("a directory is in its place: {error}")))
     }
 
@@ -361,6 +391,7 @@ impl<'r, 'a> Walk<'r, 'a> {
 
 impl Drop for Walk<'_, '_> {
     fn drop(&mut self) {
+        self.ahead.end();
         self.run.progress.walked.store(true, Ordering::Relaxed);
     }
 }
@@ -376,8 +407,15 @@ fn unknown_way(folder: &Arc<Folder>) -> Vec<&Arc<Folder>> {
     way
 }
 
+fn require_empty(directory: &platform::create::Directory, name: &[u8]) -> io::Result<()> {
+    match directory.open(name)?.names()?.is_empty() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::DirectoryNotEmpty.into()),
+    }
+}
+
 /// Names that are no names. Parsing refuses them, too; a restore does not rely on that.
-fn is_hostile(name: &[u8]) -> bool {
+pub(super) fn is_hostile(name: &[u8]) -> bool {
     matches!(name, b"" | b"." | b"..")
         || name.len() > u16::MAX.into()
         || name.iter().any(|byte| matches!(byte, b'/' | 0))

@@ -257,6 +257,25 @@ fn large_files_are_stored_whole_by_any_number_of_threads() {
 }
 
 #[test]
+fn chunks_end_where_they_would_if_a_file_were_read_at_once() {
+    let world = World::new();
+    let zeros = |size: usize| vec![0; size];
+    let parts = [testkit::sample::random_bytes(1, 9 << 20), zeros(21 << 20), testkit::sample::random_bytes(2, 5 << 20)];
+    let content = [parts.concat(), zeros((8 << 20) + 1)].concat();
+    fs::write(world.work().join("disk"), &content).unwrap();
+    let cutter = repo::chunk::Cutter::new(&world.repo.config().chunker().unwrap());
+    let (mut rest, mut wanted) = (&content[..], Vec::new());
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(cutter.cut(rest));
+        wanted.push(repo::Id::of(chunk));
+        rest = after;
+    }
+    let outcome = world.backup();
+    let nodes = world.tree_at(&outcome.tree, &world.work()).nodes;
+    assert_eq!(nodes[0].content.as_ref(), Some(&wanted));
+}
+
+#[test]
 fn a_very_deep_directory_is_no_danger() {
     let world = World::new();
     // Deeper than any path that a system call takes, and deeper than directories are kept open.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backend::{Id, Local, SystemClock};
 use files::backup::{BackupOptions, ItemError, Notice, Observer, Outcome, Source};
-use files::parent::{GroupBy, ParentChoice};
+use files::parent::ParentChoice;
 use parking_lot::Mutex;
 use repo::chunk::ChunkerKind;
 use repo::compress::Compression;
@@ -141,7 +141,7 @@ impl World {
             tags: Vec::new(),
             time: jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::system()),
             program_version: "stead test".into(),
-            parent: ParentChoice::Newest(GroupBy::default()),
+            parent: ParentChoice::Newest(repo::retention::GroupBy::default()),
             ignore: Default::default(),
             with_atime: false,
             dry_run: false,

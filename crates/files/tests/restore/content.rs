@@ -209,6 +209,7 @@ fn thousands_of_files_in_many_folders_come_back() {
     }
 }
 
+/// F20: depth is no limit.
 #[test]
 fn a_folder_deeper_than_any_path_comes_back_and_is_deleted() {
     let world = World::new();

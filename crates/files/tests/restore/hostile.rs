@@ -149,6 +149,7 @@ fn a_link_that_points_outside_is_restored_as_it_is_and_nothing_else() {
     room.is_untouched();
 }
 
+/// F20: a size is a claim.
 #[test]
 fn a_file_that_claims_to_be_enormous_takes_no_more_than_its_content() {
     let world = World::new();

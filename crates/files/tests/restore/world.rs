@@ -87,6 +87,11 @@ impl World {
         self.writer.save(kind, content, &mut self.writer.scratch()).unwrap().id
     }
 
+    /// Stores what was made so far.
+    pub(crate) fn flush(&self) {
+        self.writer.flush().unwrap();
+    }
+
     /// Restores; returns the figures and the errors in words.
     pub(crate) fn restore(&self, root: Id, target: &Path, options: &Options<'_>) -> (Summary, Vec<String>) {
         let (result, errors) = self.try_restore(root, target, options);

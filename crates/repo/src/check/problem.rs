@@ -48,6 +48,13 @@ pub enum Problem {
         /// Which pack.
         pack: Id,
     },
+    /// A pack that is there, though the storage's listing leaves it out: storage that shows files late. Harmless if it
+    /// passes.
+    #[error("pack {pack} exists, but the storage does not list it")]
+    UnlistedPack {
+        /// Which pack.
+        pack: Id,
+    },
     /// A pack of the wrong size: truncated, or overwritten.
     #[error("pack {pack} has {size} bytes, the index says {expected}")]
     PackSize {
@@ -120,6 +127,12 @@ pub enum Problem {
         /// Why.
         error: backend::Error,
     },
+    /// The packs that were verified could not be noted on this machine: they will be verified again. Harmless.
+    #[error("what was verified is not noted: {error}")]
+    NotNoted {
+        /// Why.
+        error: Error,
+    },
     /// A pack that read wrong at first and right on second try: suspect the way to the storage, or this machine's memory.
     #[error("pack {pack} read well only on second attempt: {}", .reasons.join("; "))]
     Transient {
@@ -140,8 +153,10 @@ impl Problem {
                 | P::ContradictingPack { .. }
                 | P::MixedPack { .. }
                 | P::OrphanedPack { .. }
+                | P::UnlistedPack { .. }
                 | P::MarkedBlob { .. }
                 | P::UnusedBlob { .. }
+                | P::NotNoted { .. }
         )
     }
 
@@ -153,6 +168,7 @@ impl Problem {
             | P::ContradictingPack { pack }
             | P::MixedPack { pack }
             | P::MissingPack { pack }
+            | P::UnlistedPack { pack }
             | P::PackSize { pack, .. }
             | P::OrphanedPack { pack }
             | P::PackContent { pack, .. }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backend::FileInfo;
+use backend::{FileInfo, FileKind};
 use parking_lot::Mutex;
 
 use super::{CheckCounts, CheckOptions, CheckReport, Problem, ends_check};
@@ -13,7 +13,7 @@ use crate::pack::{self, PackedBlob};
 use crate::progress::Progress;
 use crate::tree::Tree;
 use crate::used::{BlobSet, Elsewhere, TreeVisitor, not_a_tree, walk_trees};
-use crate::{BlobHandle, BlobKind, Error, Id, Repository, Result};
+use crate::{BlobHandle, BlobKind, Error, Id, Repository, Result, presence};
 
 /// Root trees of the snapshots to check; snapshots that cannot be read are reported.
 pub(super) fn roots(repo: &Repository, options: &CheckOptions, report: &mut CheckReport) -> Result<Vec<Id>> {
@@ -35,17 +35,34 @@ pub(super) fn roots(repo: &Repository, options: &CheckOptions, report: &mut Chec
 pub(super) fn check_packs(repo: &Repository, stored: &[FileInfo], counts: &mut CheckCounts) -> Result<Vec<Problem>> {
     let index = repo.index()?;
     let mut unseen: HashMap<Id, u64> = stored.iter().map(|file| (file.id, file.size)).collect();
-    let mut problems = Vec::new();
+    let (mut problems, mut unlisted) = (Vec::new(), Vec::new());
     index.for_each_pack(&mut |id, blobs| {
         counts.packs += 1;
-        problems.extend(check_pack(*id, blobs, unseen.remove(id)));
+        match unseen.remove(id) {
+            Some(size) => problems.extend(check_pack(*id, blobs, Some(size))),
+            None => unlisted.push((*id, blobs.to_vec())),
+        }
     })?;
+    problems.extend(check_unlisted(repo, &unlisted)?);
     for marked in index.packs_to_delete() {
         counts.packs_to_delete += u64::from(unseen.remove(&marked.pack.id).is_some());
     }
     let mut orphans: Vec<Id> = unseen.into_keys().collect();
     orphans.sort_unstable();
     problems.extend(orphans.into_iter().map(|pack| Problem::OrphanedPack { pack }));
+    Ok(problems)
+}
+
+/// A pack that a listing leaves out is missing only if the storage says so when it is asked for it (F11).
+fn check_unlisted(repo: &Repository, packs: &[(Id, Vec<PackedBlob>)]) -> Result<Vec<Problem>> {
+    let ids: Vec<Id> = packs.iter().map(|(id, _)| *id).collect();
+    let there: HashMap<Id, u64> = presence::there_after_all(repo, FileKind::Pack, &ids)?.into_iter().collect();
+    let mut problems = Vec::new();
+    for (id, blobs) in packs {
+        let size = there.get(id).copied();
+        problems.extend(size.map(|_| Problem::UnlistedPack { pack: *id }));
+        problems.extend(check_pack(*id, blobs, size));
+    }
     Ok(problems)
 }
 

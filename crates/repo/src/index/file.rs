@@ -34,10 +34,16 @@ pub struct IndexFile {
     pub packs_to_delete: Vec<IndexPack>,
 }
 
+/// Null is an empty list; a key that is missing is told apart.
 #[derive(Deserialize)]
 struct RawFile {
-    packs: Option<Vec<RawPack>>,
+    #[serde(default, deserialize_with = "present")]
+    packs: Option<Option<Vec<RawPack>>>,
     packs_to_delete: Option<Vec<RawPack>>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<Vec<RawPack>>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -62,7 +68,11 @@ impl IndexFile {
     /// Parses the JSON of an index file. Errors are in words.
     pub fn parse(json: &[u8]) -> Result<IndexFile, String> {
         let raw: RawFile = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        Ok(IndexFile { packs: packs(raw.packs)?, packs_to_delete: packs(raw.packs_to_delete)? })
+        // Nothing else tells an index from a snapshot or a lock that somebody put in its place (F24).
+        if raw.packs.is_none() && raw.packs_to_delete.is_none() {
+            return Err("it has no list of packs".into());
+        }
+        Ok(IndexFile { packs: packs(raw.packs.flatten())?, packs_to_delete: packs(raw.packs_to_delete)? })
     }
 
     /// The JSON as restic writes it, newline included.
@@ -193,6 +203,14 @@ mod tests {
     #[test]
     fn nulls_are_empty_lists() {
         assert_eq!(IndexFile::parse(br#"{"packs":null}"#).unwrap(), IndexFile::default());
+    }
+
+    /// F24: a snapshot or a lock in the place of an index is not an index without packs.
+    #[test]
+    fn what_has_no_list_of_packs_is_no_index() {
+        for other in [r#"{"time":"2026-11-22T02:00:00Z","tree":"00"}"#, "{}"] {
+            assert!(IndexFile::parse(other.as_bytes()).unwrap_err().contains("no list of packs"));
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::row::Row;
 use super::segment::Segment;
 use super::{Index, IndexFile, IndexPack, Learned, MarkedPack};
 use crate::unpacked::Unpacked;
-use crate::{Cancel, Error, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{Cancel, Error, Result};
 
 /// Rows that are sorted in memory at once: 24 MiB.
 const BATCH: usize = 512 << 10;
@@ -60,24 +61,22 @@ struct State {
     learned: Learned,
     marked: Vec<MarkedPack>,
     cache_failed: bool,
-    failed: Option<Error>,
 }
 
 impl Loader<'_> {
     /// Decodes index files on several threads.
     fn decode(&self, files: &Unpacked, ids: &[Id], cancel: &Cancel) -> Result<()> {
-        crew::each(ids, crew::size(files.backend.connections()), |_, id| {
-            if self.state.lock().failed.is_some() {
-                return;
-            }
-            match cancel.check().and_then(|()| read(files, id)) {
-                Ok(content) => self.add(*id, content),
-                Err(error) => {
-                    self.state.lock().failed.get_or_insert(error);
-                }
-            }
-        });
-        self.state.lock().failed.take().map_or(Ok(()), Err)
+        let workers = Workers::decoders(&*files.backend);
+        workers::for_each(
+            workers,
+            ids,
+            || (),
+            |(), id| {
+                cancel.check()?;
+                self.add(*id, read(files, id)?);
+                Ok(())
+            },
+        )
     }
 
     fn add(&self, id: Id, content: IndexFile) {

@@ -6,7 +6,8 @@ use backend::{Clock, FileKind, FileName, Id};
 
 use super::{LockContent, LockKind, LockOwner};
 use crate::unpacked::Unpacked;
-use crate::{Error, Repository, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{Error, Repository, Result};
 
 /// Waits before reading an unreadable lock again, as in restic; after the last the error stands.
 const WAITS: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
@@ -79,7 +80,7 @@ fn refuse(kind: LockKind, lock: FoundLock) -> Result<()> {
 fn read_all(files: &Unpacked) -> Result<Vec<FoundLock>> {
     let listed = files.backend.list(FileKind::Lock)?;
     let ids: Vec<Id> = listed.iter().filter(|file| file.size > 0).map(|file| file.id).collect();
-    let read = crew::map(&ids, files.backend.connections(), |id| read_one(files, id));
+    let read = workers::map(Workers::requests(&*files.backend), &ids, |id| read_one(files, id));
     let found = ids.into_iter().zip(read).map(|(id, content)| FoundLock { id, content });
     Ok(found.filter(|lock| !vanished(&lock.content)).collect())
 }

@@ -9,7 +9,7 @@ use super::rewrite::{self, Changes, Rewritten};
 use super::{PruneOutcome, PrunePlan};
 use crate::progress::{Amount, Progress, Step};
 use crate::workers::{self, Workers};
-use crate::{Id, Repository, Result};
+use crate::{Id, Repository, Result, known};
 
 /// Under the exclusive lock: what is dead goes.
 pub(super) fn prune_now(repo: &Repository, plan: &PrunePlan, progress: &dyn Progress) -> Result<PruneOutcome> {
@@ -54,11 +54,12 @@ fn replace_index(repo: &Repository, changes: &Changes, progress: &dyn Progress) 
     repo.invalidate_cache()?;
     let backend = repo.backend();
     workers::for_each(
-        Workers::requests(repo),
-        replaced,
+        Workers::requests(repo.backend()),
+        &replaced,
         || (),
-        |(), id| Ok(backend.remove(&FileName::new(FileKind::Index, id))?),
+        |(), id| Ok(backend.remove(&FileName::new(FileKind::Index, *id))?),
     )?;
+    known::note_removed(repo, FileKind::Index, &replaced);
     Ok(listed)
 }
 
@@ -70,7 +71,7 @@ fn remove_packs(repo: &Repository, packs: Vec<Id>, progress: &dyn Progress) -> R
     let outcome = Mutex::new(PruneOutcome::default());
     let backend = repo.backend();
     workers::for_each(
-        Workers::requests(repo),
+        Workers::requests(repo.backend()),
         packs,
         || (),
         |(), id| {

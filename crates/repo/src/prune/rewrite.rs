@@ -111,7 +111,8 @@ impl Rewriter<'_> {
         let touches_pack = |pack: &IndexPack| changes.drop.contains(&pack.id) || changes.mark.contains_key(&pack.id);
         let touches_mark = |pack: &IndexPack| changes.unmark.contains(&pack.id) || changes.recover.contains(&pack.id);
         let blobs: usize = content.packs.iter().map(|pack| pack.blobs.len()).sum();
-        let is_good_size = (MAX_BLOBS..MAX_BLOBS + crate::pack::MAX_BLOBS).contains(&blobs);
+        // Our own files are never quite full, restic's a little more than that. A giant one stays only if it is one pack.
+        let is_good_size = blobs >= MAX_BLOBS / 2 && (blobs <= 2 * MAX_BLOBS || content.packs.len() == 1);
         let is_changed = content.packs.iter().any(touches_pack) || content.packs_to_delete.iter().any(touches_mark);
         !is_changed && (is_good_size || !changes.merge)
     }

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::Repository;
 use crate::snapshot::{Snapshot, SnapshotFilter};
-use crate::{BlobHandle, BlobKind, Error, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{BlobHandle, BlobKind, Error, Result};
 
 /// What listing snapshots found.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub struct Snapshots {
     pub all: Vec<(Id, Snapshot)>,
     /// Those that could not be read, with the reason.
     pub damaged: Vec<(Id, Error)>,
+    /// Those that were listed but gone when they were read: removed by somebody, if the storage tells the truth.
+    pub vanished: Vec<Id>,
 }
 
 /// A snapshot that was asked for by name.
@@ -31,19 +34,19 @@ impl Repository {
     /// All snapshots, oldest first; damaged ones are returned apart.
     pub fn snapshots(&self) -> Result<Snapshots> {
         let files = self.backend().list(FileKind::Snapshot)?;
-        let threads = crew::size(self.backend().connections());
-        let read = crew::map(&files, threads, |file| self.read_dated_snapshot(&file.id));
+        let read = workers::map(Workers::decoders(self.backend()), &files, |file| self.read_dated_snapshot(&file.id));
         let mut dated = Vec::with_capacity(files.len());
-        let mut damaged = Vec::new();
+        let (mut damaged, mut gone) = (Vec::new(), Vec::new());
         for (file, result) in files.iter().zip(read) {
             match result {
                 Ok((time, snapshot)) => dated.push((time, file.id, snapshot)),
-                Err(error) if vanished(&error) => {}
+                Err(error) if vanished(&error) => gone.push(file.id),
                 Err(error) => damaged.push((file.id, error)),
             }
         }
         dated.sort_by_key(|(time, id, _)| (*time, *id));
-        Ok(Snapshots { all: dated.into_iter().map(|(_, id, snapshot)| (id, snapshot)).collect(), damaged })
+        let all = dated.into_iter().map(|(_, id, snapshot)| (id, snapshot)).collect();
+        Ok(Snapshots { all, damaged, vanished: gone })
     }
 
     /// Reads one snapshot.
@@ -89,7 +92,11 @@ impl Repository {
         if let Ok(id) = prefix.parse::<Id>() {
             return Ok(id);
         }
-        let no_match = || Error::NoSuchSnapshot(format!("no {kind} has an id that begins with {prefix:?}"));
+        let none_meant = |reason: String| match kind {
+            FileKind::Snapshot => Error::NoSuchSnapshot(reason),
+            kind => Error::NoSuchFile { kind, reason },
+        };
+        let no_match = || none_meant(format!("no {kind} has an id that begins with {prefix:?}"));
         if prefix.is_empty() || !prefix.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(no_match());
         }
@@ -100,7 +107,7 @@ impl Repository {
             (Some(file), None) => Ok(file.id),
             (None, _) => Err(no_match()),
             (Some(_), Some(_)) => {
-                Err(Error::NoSuchSnapshot(format!("more than one {kind} has an id that begins with {prefix:?}")))
+                Err(none_meant(format!("more than one {kind} has an id that begins with {prefix:?}")))
             }
         }
     }
@@ -114,7 +121,9 @@ impl Repository {
         let json = serde_json::to_vec(snapshot)
             .map_err(|error| Error::Invalid(format!("cannot write the snapshot: {error}")))?;
         self.check_lock()?;
-        self.write_unpacked(FileKind::Snapshot, &json)
+        let id = self.write_unpacked(FileKind::Snapshot, &json)?;
+        crate::known::note_written(self, FileKind::Snapshot, &id);
+        Ok(id)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Groups of snapshots that a policy is applied to separately, by host, paths and tags.
+//! Groups of snapshots, by host, paths and tags: those that a policy is applied to separately, and those that a backup
+//! takes its parent from.
 
 use std::collections::BTreeMap;
 

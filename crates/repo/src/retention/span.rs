@@ -60,7 +60,7 @@ impl std::str::FromStr for Span {
                 Some('d') => span.days = number,
                 Some('h') => span.hours = number,
                 Some(unit) => return Err(format!("invalid unit {unit:?} found after number {number}")),
-                None => return Err(format!("no unit found after number {number}")),
+                None => return Err(format!("no unit found after number {number}: write y, m, d or h, as in 1y5m7d2h")),
             }
             rest = after.as_str();
         }
@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn what_is_no_span_is_refused_with_the_reason() {
-        assert_eq!("3".parse::<Span>().unwrap_err(), "no unit found after number 3");
+        assert_eq!(
+            "3".parse::<Span>().unwrap_err(),
+            "no unit found after number 3: write y, m, d or h, as in 1y5m7d2h"
+        );
         assert_eq!("3w".parse::<Span>().unwrap_err(), "invalid unit 'w' found after number 3");
         assert!("-3d".parse::<Span>().is_err());
         assert!("d".parse::<Span>().is_err());

@@ -127,6 +127,7 @@ fn the_day_is_that_of_the_snapshots_own_zone() {
     assert_eq!(kept(policy, lines).len(), 2, "both are on 17 November in UTC");
 }
 
+/// F12: a rule that keeps nothing of a group is a mistake, until somebody says that it is none.
 #[test]
 fn f12_a_policy_that_keeps_nothing_of_a_group_is_refused() {
     let policy = Policy { tags: vec![vec!["typo".into()]], ..Policy::default() };

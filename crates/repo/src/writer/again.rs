@@ -28,10 +28,6 @@ impl BlobWriter {
         shared.uploads.check()?;
         let _gate = shared.gate.read();
         let entry = PackedBlob { blob: *blob, offset: 0, length: sealed.len() as u32, uncompressed_length };
-        let full = shared.packer(blob.kind).append(entry, sealed, &shared.uploads);
-        if let Some(full) = full.map_err(|error| shared.uploads.fail(error))? {
-            shared.uploads.send(blob.kind, full)
-        }
-        Ok(())
+        shared.packer(blob.kind).append(entry, sealed, &shared.uploads).map_err(|error| shared.uploads.fail(error))
     }
 }

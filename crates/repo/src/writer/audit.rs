@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use backend::{Backend, FileInfo, FileKind, FileName, Id};
 
-use crate::{Error, Result, crew};
+use crate::workers::{self, Workers};
+use crate::{Error, Result};
 
 /// Up to so many packs are asked for one by one; above, one listing is cheaper.
 const ASKED_SINGLY: usize = 64;
@@ -27,7 +28,7 @@ fn audit_by_listing(backend: &dyn Backend, packs: &[FileInfo]) -> Result<()> {
 }
 
 fn audit_singly(backend: &dyn Backend, packs: &[FileInfo]) -> Result<()> {
-    crew::map(packs, backend.connections(), |pack| ask(backend, pack)).into_iter().collect()
+    workers::for_each(Workers::requests(backend), packs, || (), |(), pack| ask(backend, pack))
 }
 
 fn ask(backend: &dyn Backend, pack: &FileInfo) -> Result<()> {

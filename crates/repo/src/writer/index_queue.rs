@@ -7,8 +7,11 @@ use parking_lot::Mutex;
 
 use super::Shared;
 use crate::Result;
-use crate::index::{IndexFile, IndexPack, MAX_BLOBS};
+use crate::index::{IndexFile, IndexPack};
 use crate::pack::PackedBlob;
+
+/// Blobs in an index file at most: half of what restic puts there, because the file is made in memory beside full packs.
+const MAX_BLOBS: usize = 25_000;
 
 /// After this time an index file is stored even if it is small, so that an interrupted backup loses little.
 const MAX_AGE: Duration = Duration::from_secs(600);

@@ -26,6 +26,11 @@ impl OpenPack {
         self.content.len() as u64
     }
 
+    /// True if it takes no blob of so many bytes: it is nearly full, and would become larger than `target`.
+    fn is_full_for(&self, sealed: u64, target: u64) -> bool {
+        self.blobs.len() >= MAX_BLOBS || self.size() >= target / 4 * 3 && self.size() + sealed > target
+    }
+
     fn append(&mut self, entry: PackedBlob, sealed: &[u8]) {
         self.blobs.push(PackedBlob { offset: self.content.len() as u32, ..entry });
         self.content.extend_from_slice(sealed);
@@ -62,21 +67,28 @@ impl Packer {
         self.target
     }
 
-    /// Adds a sealed blob; returns the pack if that fills it. Waits for a buffer while all are being uploaded.
-    pub(super) fn append(&self, entry: PackedBlob, sealed: &[u8], uploads: &Uploads) -> Result<Option<OpenPack>> {
-        if sealed.len() as u64 >= self.target {
-            let mut own = uploads.buffer(entry.blob.kind)?;
+    /// Adds a sealed blob, and sends the pack that it fills. Waits for a buffer while all are being uploaded.
+    pub(super) fn append(&self, entry: PackedBlob, sealed: &[u8], uploads: &Uploads) -> Result<()> {
+        let (kind, length) = (entry.blob.kind, sealed.len() as u64);
+        if length >= self.target {
+            let mut own = uploads.buffer(kind)?;
             own.append(entry, sealed);
-            return Ok(Some(own));
+            uploads.send(kind, own);
+            return Ok(());
         }
         let mut slot = self.slots[rand::rng().random_range(0..self.slots.len())].lock();
+        if let Some(full) = slot.take_if(|pack| pack.is_full_for(length, self.target)) {
+            uploads.send(kind, full);
+        }
         let pack = match &mut *slot {
             Some(pack) => pack,
-            none => none.insert(uploads.buffer(entry.blob.kind)?),
+            none => none.insert(uploads.buffer(kind)?),
         };
         pack.append(entry, sealed);
-        let full = pack.size() >= self.target || pack.blobs.len() >= MAX_BLOBS;
-        Ok(if full { slot.take() } else { None })
+        if let Some(full) = slot.take_if(|pack| pack.size() >= self.target) {
+            uploads.send(kind, full);
+        }
+        Ok(())
     }
 
     /// Takes all open packs.

@@ -50,6 +50,31 @@ fn what_does_not_decode_to_its_hash_is_not_stored() {
 }
 
 #[test]
+fn packs_are_filled_and_do_not_become_too_large() {
+    let writer = writer();
+    let mut scratch = writer.scratch();
+    for seed in 0..60 {
+        let plain = testkit::sample::random_bytes(seed, 700_000);
+        writer.save(BlobKind::Data, &plain, &mut scratch).unwrap();
+    }
+    writer.save(BlobKind::Data, &testkit::sample::random_bytes(60, 9 << 20), &mut scratch).unwrap();
+    writer.flush().unwrap();
+    let mut sizes: Vec<u64> = writer.shared.uploads.stored().iter().map(|pack| pack.size).collect();
+    sizes.sort_unstable();
+    let (own, usual) = sizes.split_last().unwrap();
+    assert!(*own > 9 << 20 && usual.iter().all(|size| *size <= (4 << 20) + 1000), "{sizes:?}");
+    assert!(usual[2..].iter().all(|size| *size >= 3 << 20), "all but what was left in the end: {sizes:?}");
+}
+
+#[test]
+fn buffers_are_bounded_in_bytes_and_there_is_always_one_to_go_on_with() {
+    assert_eq!(most_buffers(16 << 20, 4), 4);
+    assert_eq!(most_buffers(16 << 20, 1), 3);
+    assert_eq!(most_buffers(4 << 20, 5), 7);
+    assert_eq!(most_buffers(128 << 20, 5), 3);
+}
+
+#[test]
 fn a_wrong_id_ends_the_writer() {
     let writer = writer();
     let mut scratch = writer.scratch();

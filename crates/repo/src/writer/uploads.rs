@@ -16,6 +16,10 @@ use crate::{BlobKind, Error, Result};
 /// A buffer that a large blob made larger than this times its content is not kept.
 const KEPT_CAPACITY: usize = 64 << 20;
 
+/// glibc maps what is larger than 32 MiB apart, so that freeing it gives it back to the system; what is not touched takes
+/// no memory.
+const MAPPED_APART: usize = 33 << 20;
+
 /// A full pack and its place in the order of closing.
 pub(super) struct Job {
     number: u64,
@@ -25,7 +29,8 @@ pub(super) struct Job {
 
 /// Buffers of one kind of pack: those of trees stay small.
 struct Buffers {
-    spare: Vec<OpenPack>,
+    /// One at most: where packs fill slowly, the memory of the others is better not held.
+    spare: Option<OpenPack>,
     /// Buffers that may still be made.
     unmade: usize,
     /// Bytes that a buffer has room for from the beginning: growing would hold its content twice for a moment.
@@ -99,8 +104,9 @@ impl Uploads {
         if pack.content.capacity() > KEPT_CAPACITY {
             pack = OpenPack::default();
         }
-        self.state.lock().buffers(kind).spare.push(pack);
+        let surplus = self.state.lock().buffers(kind).put(pack);
         self.changed.notify_all();
+        drop(surplus);
     }
 
     /// Hands a full pack to the upload threads. Never waits: buffers are what is limited.
@@ -126,6 +132,12 @@ impl Uploads {
         state.check()
     }
 
+    /// Gives the memory of buffers that nobody uses back to the system; they are made again when they are needed.
+    pub(super) fn release_spares(&self) {
+        let mut state = self.state.lock();
+        drop((state.data.release(), state.trees.release()));
+    }
+
     fn done(&self, number: u64, kind: BlobKind, pack: OpenPack) {
         self.state.lock().under_way.remove(&number);
         self.give_back(kind, pack);
@@ -143,14 +155,28 @@ impl Uploads {
 }
 
 impl Buffers {
-    /// A pack ends with the blob that crosses the target, and its header.
+    /// Most packs end before the target; then comes the header.
     fn new(count: usize, target: u64) -> Buffers {
-        let room = usize::try_from(target + target / 4).unwrap_or(KEPT_CAPACITY).min(KEPT_CAPACITY);
-        Buffers { spare: Vec::new(), unmade: count, room }
+        let room = usize::try_from(target + target / 4).unwrap_or(KEPT_CAPACITY).clamp(MAPPED_APART, KEPT_CAPACITY);
+        Buffers { spare: None, unmade: count, room }
+    }
+
+    /// Keeps a buffer; returns one that is not needed.
+    fn put(&mut self, pack: OpenPack) -> Option<OpenPack> {
+        let surplus = self.release();
+        self.spare = Some(pack);
+        surplus
+    }
+
+    /// The spare buffer, whose memory may go; another one may be made instead.
+    fn release(&mut self) -> Option<OpenPack> {
+        let spare = self.spare.take();
+        self.unmade += usize::from(spare.is_some());
+        spare
     }
 
     fn take(&mut self) -> Option<OpenPack> {
-        self.spare.pop().or_else(|| {
+        self.spare.take().or_else(|| {
             self.unmade = self.unmade.checked_sub(1)?;
             Some(OpenPack::with_room(self.room))
         })

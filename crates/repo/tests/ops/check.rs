@@ -55,6 +55,7 @@ fn a_good_repository_is_good_and_the_counts_say_what_was_done() {
     assert_eq!(counts.blobs_verified, 6 + 5);
 }
 
+/// F18: files cut to nearly nothing made restic panic.
 #[test]
 fn f18_whatever_is_truncated_is_found() {
     for keep in [0, 1, 16, 31, 32, 33, 64] {
@@ -122,6 +123,7 @@ fn a_pack_with_another_packs_content_is_found() {
     assert!(report.errors.iter().any(|problem| problem.pack() == Some(packs[0])));
 }
 
+/// F24: an index that gives blobs another kind is found out.
 #[test]
 fn f24_a_tree_in_the_place_of_data_is_found() {
     let (workshop, _) = two_snapshots();

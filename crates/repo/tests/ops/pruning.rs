@@ -130,6 +130,7 @@ fn a_snapshot_that_came_after_the_plan_stops_an_immediate_prune() {
     assert_eq!(load(&workshop.open(), new).unwrap(), new_files);
 }
 
+/// F1: rustic packed one blob several times, counted it as unused, and marked the pack that was needed.
 #[test]
 fn f1_a_pack_with_the_same_blob_many_times_keeps_it() {
     let workshop = Workshop::new();
@@ -181,6 +182,7 @@ fn index_of(packs: Vec<IndexPack>) -> IndexFile {
     IndexFile { packs, ..IndexFile::default() }
 }
 
+/// F13: restic took the second half of a pack's entries for a repetition of the first, and lost it.
 #[test]
 fn f13_a_pack_that_is_split_over_two_index_files_keeps_both_halves() {
     let workshop = Workshop::new();
@@ -205,6 +207,7 @@ fn f13_a_pack_that_is_split_over_two_index_files_keeps_both_halves() {
     assert_eq!(workshop.check(), Vec::<String>::new());
 }
 
+/// F13: what really is a repetition goes.
 #[test]
 fn f13_a_pack_that_is_listed_twice_is_listed_once_afterwards() {
     let workshop = Workshop::new();
@@ -265,6 +268,7 @@ fn an_immediate_prune_takes_what_a_delayed_one_marked() {
     assert_eq!(workshop.list(FileKind::Index), []);
 }
 
+/// F3: somebody prunes beside a writer that stands still.
 #[test]
 fn f3_a_writer_that_slept_through_marking_and_delay_loses_nothing() {
     let workshop = Workshop::new();
@@ -289,6 +293,7 @@ fn f3_a_writer_that_slept_through_marking_and_delay_loses_nothing() {
     assert_eq!(workshop.check(), Vec::<String>::new());
 }
 
+/// F3: the same by force: the writer notices.
 #[test]
 fn f3_a_writer_whose_lock_was_removed_while_it_slept_writes_no_snapshot() {
     let workshop = Workshop::new();
@@ -305,6 +310,7 @@ fn f3_a_writer_whose_lock_was_removed_while_it_slept_writes_no_snapshot() {
     assert!(matches!(outcome, Err(repo::Error::LockLost(_))), "{outcome:?}");
 }
 
+/// F31, F35: packs that no index names may be those of a backup that is under way, however long that takes.
 #[test]
 fn f31_f35_packs_of_a_writer_that_has_not_stored_its_index_yet_stay() {
     let workshop = Workshop::new();
@@ -366,6 +372,7 @@ impl Backend for AfterListing {
     }
 }
 
+/// F31: the sweeper's list of snapshots is old when it begins to sweep.
 #[test]
 fn f31_a_snapshot_that_appears_between_listing_and_sweeping_keeps_its_packs() {
     let workshop = Arc::new(Workshop::new());

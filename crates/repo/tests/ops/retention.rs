@@ -120,6 +120,7 @@ fn policies_keep_what_restic_keeps_for_the_same_reasons() {
     }
 }
 
+/// F12: a misspelt tag to keep once removed everything.
 #[test]
 fn f12_a_typing_error_in_a_tag_removes_nothing() {
     let workshop = Workshop::new();

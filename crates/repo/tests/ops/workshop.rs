@@ -45,6 +45,7 @@ pub(crate) struct Workshop {
     pub(crate) storage: Arc<dyn Backend>,
     pub(crate) clock: Arc<StoppedClock>,
     cache: Option<tempfile::TempDir>,
+    caches_files: bool,
     compression: Compression,
 }
 
@@ -61,6 +62,7 @@ impl Workshop {
             storage,
             clock: Arc::new(StoppedClock(Mutex::new(now))),
             cache: None,
+            caches_files: false,
             compression: Compression::Auto,
         };
         let init = InitOptions {
@@ -93,7 +95,25 @@ impl Workshop {
     /// The same repository, opened with default options.
     pub(crate) fn sharing(other: &Workshop) -> Workshop {
         let (storage, clock) = (Arc::clone(&other.storage), Arc::clone(&other.clock));
-        Workshop { storage, clock, cache: None, compression: Compression::Auto }
+        Workshop { storage, clock, cache: None, caches_files: false, compression: Compression::Auto }
+    }
+
+    /// Also keeps copies of snapshots, index files and tree packs there, as a machine with remote storage does.
+    pub(crate) fn with_copies(mut self) -> Workshop {
+        self.caches_files = true;
+        self.with_cache()
+    }
+
+    /// With a clock of its own that goes so many hours ahead of (or behind) what it was.
+    pub(crate) fn with_clock_off_by(mut self, hours: i64) -> Workshop {
+        let now = self.clock.now() + SignedDuration::from_hours(hours);
+        self.clock = Arc::new(StoppedClock(Mutex::new(now)));
+        self
+    }
+
+    /// Where this machine's caches are.
+    pub(crate) fn cache(&self) -> Option<&std::path::Path> {
+        self.cache.as_ref().map(tempfile::TempDir::path)
     }
 
     fn options(&self) -> OpenOptions {
@@ -113,7 +133,12 @@ impl Workshop {
 
     /// Opens the same repository through another backend.
     pub(crate) fn open_through(&self, backend: Arc<dyn Backend>) -> repo::Result<Arc<Repository>> {
-        Repository::open(backend, b"test", self.options()).map(Arc::new)
+        let repo = Repository::open(backend, b"test", self.options())?;
+        let Some(base) = self.cache().filter(|_| self.caches_files) else { return Ok(Arc::new(repo)) };
+        let cached = |storage, id: &Id| {
+            Arc::new(backend::Cache::new(storage, base, &id.to_string()).unwrap()) as Arc<dyn Backend>
+        };
+        Ok(Arc::new(repo.through(cached)))
     }
 
     pub(crate) fn lock(&self, repo: &Repository, kind: LockKind) -> Lock {

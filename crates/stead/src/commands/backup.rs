@@ -10,7 +10,7 @@ use files::backup::{self, BackupOptions, CheckpointPolicy, CommandOutput, Outcom
 use files::exclude::{Excludes, Marker};
 use files::listing;
 use files::metadata::Ignore;
-use files::parent::{self, ParentChoice};
+use files::parent::ParentChoice;
 use repo::retention::GroupBy;
 use repo::snapshot::SnapshotFilter;
 use serde_json::json;
@@ -254,10 +254,7 @@ impl Args {
         }
         match &self.snapshot.parent {
             Some(id) => Ok(ParentChoice::Given(opened.repo.find_snapshot(id, &SnapshotFilter::default())?.id)),
-            None => {
-                let GroupBy { host, paths, tags } = self.snapshot.group_by;
-                Ok(ParentChoice::Newest(parent::GroupBy { host, paths, tags }))
-            }
+            None => Ok(ParentChoice::Newest(self.snapshot.group_by)),
         }
     }
 

@@ -7,7 +7,7 @@ use repo::check::{self, CheckOptions, CheckReport, Problem, ReadData, Subset};
 use serde::Serialize;
 
 use crate::failure::{Doing, Failure, Outcome};
-use crate::open::{Context, Opened};
+use crate::open::{Believes, Context, Opened};
 use crate::output::Output;
 use crate::render::progress::StepLine;
 use crate::render::size;
@@ -35,8 +35,8 @@ pub(crate) struct Args {
     /// Also tell what no snapshot uses
     #[arg(long)]
     check_unused: bool,
-    /// Accepted for restic's sake: the cache is always used, and what it holds is verified by its hash
-    #[arg(long, hide = true)]
+    /// Take metadata from this machine's cache where it has it: quicker, but what the storage holds of it is not looked at
+    #[arg(long)]
     with_cache: bool,
     #[command(flatten)]
     filter: FilterArgs,
@@ -81,12 +81,10 @@ const NAMED_PATHS: usize = 20;
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         let output = context.output();
-        let opened = context.open_for_check()?;
+        let believes = if self.with_cache { Believes::Cache } else { Believes::Storage };
+        let opened = context.open_for_check(believes)?;
         let options = self.options(&opened, output)?;
         output.remark("checking that everything is there")?;
-        if self.with_cache {
-            output.detail("--with-cache changes nothing: the cache is always used")?;
-        }
         let line = StepLine::new(output);
         let report = check::check(&opened.repo, &options, &line).doing(|| "cannot finish the check".into())?;
         drop(line);

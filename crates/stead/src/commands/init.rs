@@ -89,9 +89,14 @@ impl Args {
         }
         let source = self.from.open(context)?;
         if source.repo.config().other.contains_key("stead") {
-            // Our own cuts depend on the repository's id as well, which cannot be shared.
-            return Err(Failure::new("the cuts of a repository with the gear chunker cannot be copied")
-                .hint("make both repositories with `--chunker rabin` where copies should share blobs"));
+            return Err(Failure::new(
+                "the source cuts files with the gear chunker, whose cuts belong to that one repository: they are made \
+                 from its id, so that no other can cut at the same places",
+            )
+            .hint(
+                "leave `--copy-chunker-params` away: copies work all the same, only files backed up to both are stored \
+                 twice. Where they must share, make the source anew with `--chunker rabin` and then this one",
+            ));
         }
         let polynomial = source.repo.config().chunker_polynomial.clone();
         Ok(Cuts { chunker: ChunkerKind::Rabin, polynomial: Some(polynomial) })

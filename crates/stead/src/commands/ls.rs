@@ -103,7 +103,9 @@ impl Args {
         let clean = |directory: &OsString| {
             let bytes = directory.as_bytes();
             if !bytes.starts_with(b"/") {
-                return Err(Failure::new(format!("{} is not absolute", directory.to_string_lossy())));
+                let name = directory.to_string_lossy();
+                return Err(Failure::new(format!("{name} is not absolute"))
+                    .hint(format!("folders of a snapshot are named from the top, as in `/home/anna/{name}`")));
             }
             let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(1, |last| last + 1);
             Ok(bytes[..end].to_vec())

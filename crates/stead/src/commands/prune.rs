@@ -55,7 +55,9 @@ fn max_unused(text: &str) -> Result<MaxUnused, String> {
         return Ok(MaxUnused::Unlimited);
     }
     match text.strip_suffix('%') {
-        None => size::parse(text).map(MaxUnused::Bytes),
+        None => size::parse(text)
+            .map(MaxUnused::Bytes)
+            .map_err(|_| format!("`{text}` is neither a size such as 500M, nor a share such as 5%, nor `unlimited`")),
         Some(percent) => match percent.parse() {
             Ok(percent) if (0.0..100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
             _ => Err(format!("`{text}` is no share between 0% and 100%")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use files::pattern::{Case, PatternList};
-use files::restore::{self, Action, Observer, Options, Overwrite, Progress, Selection, Summary};
+use files::restore::{self, Action, Observer, Options, Overwrite, Plan, Progress, Selection, Summary};
 use repo::node::Node;
 use serde_json::json;
 
@@ -134,11 +134,24 @@ impl Args {
             threads: None,
         };
         let (figures, start) = (Arc::new(Progress::default()), Instant::now());
+        let plan = restore::plan(repo, root, target, &options)?;
+        tell_plan(context.output(), &plan, self.dry_run)?;
         let live = Live::show(&context.settings, Arc::new(RestorePicture(Arc::clone(&figures))));
         let told = Told { output: context.output(), live: &live };
-        let summary = restore::restore(repo, root, target, &options, &figures, &told)?;
+        let summary = plan.execute(&figures, &told)?;
         Ok((summary, start.elapsed()))
     }
+}
+
+/// Says what cannot be undone before it is done.
+fn tell_plan(output: Output, plan: &Plan<'_>, dry_run: bool) -> Outcome {
+    let items = plan.deletions().len();
+    if items == 0 {
+        return Ok(());
+    }
+    let bytes = size::bytes(plan.deletions().map(|deletion| deletion.size).sum());
+    let verb = if dry_run { "would be" } else { "will be" };
+    output.remark(format_args!("{items} items ({bytes}) that the snapshot does not have {verb} deleted"))
 }
 
 /// What is to be restored.

@@ -55,11 +55,12 @@ pub(crate) fn is_shown(output: Output) -> bool {
 
 impl Progress for StepLine {
     fn begin(&self, step: Step, total: Amount) {
-        self.bar.reset();
         let unit = if total.bytes > 0 { Unit::Bytes } else { Unit::Items };
         *self.unit.lock() = unit;
         let length = if unit == Unit::Bytes { total.bytes } else { total.items };
+        // The style first: whatever comes after it draws.
         self.bar.set_style(style(unit, length > 0, name(step)));
+        self.bar.reset();
         match length {
             0 => self.bar.unset_length(),
             length => self.bar.set_length(length),

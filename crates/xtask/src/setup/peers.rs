@@ -1,5 +1,5 @@
 //! The newest peers in one folder: restic, rclone and rest-server from Debian sid, whose binaries are static; rustic built by
-//! Cargo; borg and resticpy from Python's index.
+//! Cargo; borg and resticpy from Python's index; Azure's emulator from Node's.
 //!
 //! Debian's mirror is the one that this machine uses already. sid gets so low a priority that nothing else is taken from it.
 
@@ -13,6 +13,9 @@ use crate::workspace;
 const STATIC: [&str; 3] = ["restic", "rclone", "restic-rest-server"];
 const RUSTIC: &str = "0.11.4";
 const PYTHON: [&str; 2] = ["borgbackup==1.4.5", "resticpy"];
+const OF_PYTHON: [&str; 2] = ["borg", "resticpy"];
+/// The last version that runs on the Node of Debian and of this machine alike.
+const AZURITE: &str = "azurite@3.35.0";
 
 const SOURCES: &str = "/etc/apt/sources.list.d/stead-peers.sources";
 const PREFERENCES: &str = "/etc/apt/preferences.d/stead-peers";
@@ -21,7 +24,7 @@ const PINS: &str =
 
 /// Names of peers that are not in the folder.
 pub(super) fn missing() -> Vec<&'static str> {
-    let all = STATIC.into_iter().chain(["rustic", "borg", "resticpy"]);
+    let all = STATIC.into_iter().chain(["rustic", "azurite-blob"]).chain(OF_PYTHON);
     all.filter(|name| !workspace::peers().join(name).exists()).collect()
 }
 
@@ -34,8 +37,11 @@ pub(super) fn install() -> Outcome {
     if missing.contains(&"rustic") {
         install_rustic(&bin)?;
     }
-    if missing.contains(&"borg") || missing.contains(&"resticpy") {
+    if OF_PYTHON.iter().any(|name| missing.contains(name)) {
         install_python(&bin)?;
+    }
+    if missing.contains(&"azurite-blob") {
+        install_azurite(&bin)?;
     }
     Ok(())
 }
@@ -125,10 +131,28 @@ fn install_python(bin: &Path) -> Outcome {
     wrap(&room.join("bin/python"), &bin.join("resticpy"))
 }
 
+/// Azure's emulator of blobs, which Node runs. Where there is no npm, Debian's is installed.
+fn install_azurite(bin: &Path) -> Outcome {
+    println!("setup: azurite");
+    if !program::succeeds(&mut program::command(["npm", "--version"])) {
+        super::install_packages(&["nodejs", "npm"])?;
+    }
+    let room = store().join("azurite");
+    at(&room, fs::create_dir_all(&room))?;
+    let words = ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional"];
+    let quiet = ["--loglevel=error", AZURITE, "--prefix"];
+    program::output(program::command(["npm"]).args(words).args(quiet).arg(&room))?;
+    wrap_with("node ", &room.join("node_modules/azurite/dist/src/blob/main.js"), &bin.join("azurite-blob"))
+}
+
 /// A script that runs `program`, because an interpreter that is called by another path does not find its packages.
 fn wrap(program: &Path, script: &Path) -> Outcome {
+    wrap_with("", program, script)
+}
+
+fn wrap_with(interpreter: &str, program: &Path, script: &Path) -> Outcome {
     let _ = fs::remove_file(script);
-    at(script, fs::write(script, format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display())))?;
+    at(script, fs::write(script, format!("#!/bin/sh\nexec {interpreter}'{}' \"$@\"\n", program.display())))?;
     at(script, fs::set_permissions(script, fs::Permissions::from_mode(0o755)))
 }
 
