@@ -128,7 +128,7 @@ pub struct Identity {
 /// How a disk was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Capture {
-    /// What gave the consistent view: `offline`, `tracker`, `lvm`, `device-mapper`.
+    /// What gave the consistent view: `offline`, `tracker`, `lvm-thin`, `lvm-thick`, `device-mapper`, `none`.
     pub provider: String,
     /// How consistent the image is.
     pub consistency: Consistency,
@@ -137,6 +137,9 @@ pub struct Capture {
     /// For how many milliseconds its file systems were frozen.
     #[serde(default)]
     pub freeze_ms: u64,
+    /// Bytes that were read more than once, because they were written meanwhile.
+    #[serde(default)]
+    pub reread_bytes: u64,
     /// What the kernel's own count of written sectors said about the tracker; `null` if it was not asked.
     #[serde(default)]
     pub cross_check: Value,
@@ -252,6 +255,7 @@ mod tests {
                 consistency: Consistency::Offline,
                 passes: 1,
                 freeze_ms: 0,
+                reread_bytes: 0,
                 cross_check: Value::Null,
             },
             gaps: vec![(512, 512)],

@@ -24,11 +24,10 @@ pub struct Request {
     pub parent: Option<StoredDisk>,
     /// Where the state is kept; `None` for nowhere, which starts over after a crash.
     pub state: Option<PathBuf>,
-    /// Something that is different whenever the disk may have been written to: equal stamps prove that it was not. `None`
-    /// where nothing proves it.
+    /// Something that is different whenever the disk may have been written to but for what is `changed`. Without equal stamps
+    /// all chunks of an interrupted run are read again; `None` where nothing proves anything.
     pub stamp: Option<String>,
-    /// What was written to the disk since an interrupted run began, if somebody knows. Without it and without equal stamps all
-    /// of that run's chunks are read again.
+    /// What was written to the disk since the stamp came to be, if somebody knows: a tracker, whose name the stamp is then.
     pub changed: Option<Extents>,
     /// How many threads hash and pack.
     pub workers: usize,
@@ -192,8 +191,8 @@ impl Prepared {
         self.resumed = Resumed { started: Some(found.note.started), packs: found.adopt(repo)?, done: Extents::new() };
         (self.note.job, self.note.started) = (found.note.job, found.note.started);
         let is_same = self.note.stamp.is_some() && self.note.stamp == found.note.stamp;
-        let changed = self.request.changed.take().or(is_same.then(Extents::new));
-        if let Some(changed) = changed {
+        if is_same {
+            let changed = self.request.changed.take().unwrap_or_default();
             let usable = found.usable(repo, &changed)?;
             self.resumed.done = usable.done;
             self.base = Base::Resumed(usable.table);

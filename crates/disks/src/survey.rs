@@ -1,6 +1,12 @@
 //! A whole disk: its table, what is on each partition, and which of all its bytes are in use.
 
+mod live;
+
 use std::io;
+
+use serde_json::{Value, json};
+
+pub use live::LiveSurvey;
 
 use crate::table::{Scheme, Table};
 use crate::used::{self, Kind, Taken, Usage};
@@ -15,6 +21,18 @@ pub struct Volume {
     pub range: Extent,
     /// What is on it.
     pub usage: Usage,
+}
+
+impl Volume {
+    fn described(&self) -> Value {
+        let size = self.range.end - self.range.start;
+        let Usage { kind, label, uuid, block, state, warnings, .. } = &self.usage;
+        json!({
+            "partition": self.number, "start": self.range.start, "size": size, "kind": kind, "label": label, "uuid": uuid,
+            "block": block, "file_system_size": self.usage.size, "left": state, "used": self.usage.used(size).bytes(),
+            "last_used": self.usage.last_used(), "warnings": warnings,
+        })
+    }
 }
 
 /// What is on a disk.
@@ -84,6 +102,32 @@ impl Survey {
     /// The bytes of the disk that are in use: all that are not proven to be free, those outside partitions included.
     pub fn used(&self) -> Extents {
         self.free().complement(self.table.size)
+    }
+
+    /// The partition table for a manifest; `null` if there is none.
+    pub fn described_table(&self) -> Value {
+        let Table { scheme, id, sector, partitions, is_hybrid, warnings, .. } = &self.table;
+        match scheme {
+            Scheme::None => Value::Null,
+            _ => json!({
+                "scheme": scheme, "id": id, "sector": sector, "partitions": partitions, "hybrid": is_hybrid,
+                "warnings": warnings,
+            }),
+        }
+    }
+
+    /// The volumes for a manifest.
+    pub fn described_volumes(&self) -> Value {
+        self.volumes.iter().map(Volume::described).collect()
+    }
+
+    /// What a person should know: of the disk, its table and its volumes.
+    pub fn all_warnings(&self) -> Vec<String> {
+        let of_volumes = self.volumes.iter().flat_map(|volume| {
+            let place = volume.number.map(|number| format!("partition {number}: ")).unwrap_or_default();
+            volume.usage.warnings.iter().map(move |warning| format!("{place}{warning}"))
+        });
+        self.warnings.iter().chain(&self.table.warnings).cloned().chain(of_volumes).collect()
     }
 
     /// Replaces what is free in a volume, by what a mounted filesystem itself says about it. Ranges count from the volume's

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use disks::capture::CaptureError;
 use disks::image::ImageError;
 use disks::offline::ReadError;
 use disks::restore::RestoreError;
@@ -105,6 +106,7 @@ fn exit_of(error: &(dyn Error + 'static)) -> Option<Exit> {
         return Some(Exit::Interrupted);
     }
     let is_stop = matches!(error.downcast_ref(), Some(ReadError::Cancelled))
+        || matches!(error.downcast_ref(), Some(CaptureError::Cancelled))
         || matches!(error.downcast_ref(), Some(RestoreError::Cancelled));
     if is_stop {
         return Some(Exit::Interrupted);

@@ -1,4 +1,4 @@
-//! Whole disks: into a repository, out of it with stead and with restic, cut off and taken up, onto the wrong target.
+//! Whole disks nobody uses: into a repository, out of it with stead and with restic, cut off and taken up, onto the wrong target.
 
 use std::fs;
 use std::io::Write;
@@ -149,7 +149,11 @@ fn twice_in_a_row_costs_nothing_and_a_change_costs_its_chunk() {
     assert!(bench.stored() - before < 8 << 10, "{}", bench.stored() - before);
     assert_eq!(second["data_blobs"], 1, "the manifest, which has the time");
     let mut content = fs::read(&disk).unwrap();
-    content[20 * MIB as usize..][..100].copy_from_slice(&sample::random_bytes(9, 100));
+    // In the middle of the large file: what is changed in free space is no part of an image.
+    let large = sample::random_bytes(5, 6 * MIB as usize);
+    let middle = &large[3 * MIB as usize..][..4096];
+    let place = content.chunks(4096).position(|block| block == middle).expect("the file's block") * 4096;
+    content[place..][..100].copy_from_slice(&sample::random_bytes(9, 100));
     fs::write(&disk, &content).unwrap();
     let third = bench.summary(&["disk", "backup", as_str(&disk)]);
     assert_eq!(third["data_blobs"], 2);
@@ -316,8 +320,6 @@ fn devices_are_imaged_and_written_unless_they_are_mounted_or_too_small() {
     fs::write(&part, &original[MIB as usize..65 * MIB as usize]).unwrap();
     let device = LoopDevice::attach(&part);
     let _mounted = Mounted::new(device.name(), &bench.at("mounted"));
-    let said = bench.refuses(&["disk", "backup", device.name()]);
-    assert!(said.contains("it is mounted at") && said.contains("hint:"), "{said}");
     let said = bench.says(&["disk", "restore", "latest", device.name(), "--dry-run"]);
     assert!(said.contains("does not fit") && said.contains("careful it is mounted at"), "{said}");
 }

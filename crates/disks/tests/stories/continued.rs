@@ -141,7 +141,7 @@ fn without_proof_everything_is_read_and_only_what_is_missing_is_sent() {
     let (world, room) = (World::new(), tempfile::tempdir().unwrap());
     let mut disk = noise(1, SIZE);
     let all = Extents::all(SIZE);
-    killed_after(&world, &disk, &Extents::from(0..15 << 20), room.path(), None);
+    killed_after(&world, &disk, &Extents::from(0..15 << 20), room.path(), Some("tracker 1"));
     disk[2 << 20] ^= 1;
     let stored = world.stored();
     let again = world.again();
@@ -156,13 +156,13 @@ fn without_proof_everything_is_read_and_only_what_is_missing_is_sent() {
 fn what_a_tracker_saw_change_is_read_again_and_what_is_no_longer_in_use_is_zeros() {
     let (world, room) = (World::new(), tempfile::tempdir().unwrap());
     let mut disk = noise(1, SIZE);
-    killed_after(&world, &disk, &Extents::from(0..15 << 20), room.path(), None);
+    killed_after(&world, &disk, &Extents::from(0..15 << 20), room.path(), Some("tracker 1"));
     disk[2 << 20] ^= 1;
     let changed = Extents::from_iter([2 << 20..3 << 20, 4 << 20..5 << 20]);
     let mut used = Extents::all(SIZE);
     used.remove(4 << 20..5 << 20);
     let again = world.again();
-    let request = request(&again, &used, room.path(), None);
+    let request = request(&again, &used, room.path(), Some("tracker 1"));
     let (went, snapshot) = to_the_end(&again, &disk, Request { changed: Some(changed), ..request }, &used);
     assert!(went.resumed >= 6 << 20 && went.read < SIZE - (6 << 20));
     restores_as(&again, snapshot, &disk, &used);

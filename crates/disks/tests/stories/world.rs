@@ -129,6 +129,7 @@ pub(crate) fn manifest(image: &FinishedImage, used: &Extents) -> Manifest {
             consistency: Consistency::Offline,
             passes: 1,
             freeze_ms: 0,
+            reread_bytes: 0,
             cross_check: serde_json::Value::Null,
         },
         gaps: Vec::new(),

@@ -1,9 +1,13 @@
 //! `stead disk`: whole disks into a repository and back.
 
 mod backup;
+mod figures;
+mod hooks;
+mod image;
 mod list;
 mod restore;
 mod source;
+mod view;
 
 use crate::failure::Outcome;
 use crate::open::Context;

@@ -1,22 +1,26 @@
 //! `stead disk backup`: disks become snapshots.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use disks::capture::Unreadable;
 use disks::image::{DiskName, SnapshotDetails, SnapshotSaved, StoredImages};
-use disks::inventory::Inventory;
+use disks::inventory::{Inventory, disks_below};
 use disks::manifest::{Capture, Consistency, Disk, Manifest, State, UsedMap};
-use disks::offline::{self, Unreadable};
-use disks::progress::{Phase, Progress};
+use disks::progress::Progress;
+use disks::provider::Inconsistent;
 use disks::session::{InMaking, Request, Resumed, Session, SessionError};
-use disks::{CHUNK, Extents, ReadAt, SEGMENT};
+use disks::{CHUNK, SEGMENT};
 use platform::hardware::System;
 use repo::Id;
 use repo::snapshot::SnapshotFilter;
 use serde_json::{Value, json};
 
-use super::source::Source;
+use super::hooks::Commands;
+use super::image::{Image, Reading, Unread};
+use super::source::{Content, Opening, Source};
+use super::view::Purpose;
 use crate::environment;
 use crate::failure::{Failure, Outcome};
 use crate::open::{Context, Opened, Writes};
@@ -26,14 +30,17 @@ use crate::render::live::Live;
 use crate::render::{size, time};
 use crate::select::all_tags;
 
-/// Image disks that nobody uses, or files that hold a disk
+/// Image disks, in use or not, or files that hold a disk
 ///
-/// Every disk becomes a snapshot of its own. A run that was cut off is taken up by the next one. Holes of files are not read.
+/// Every disk becomes a snapshot of its own, of one instant. Mounted disks are read while they are used; at the end their
+/// file systems are frozen for a moment. Free space is not read. A run that was cut off is taken up by the next one.
 ///
-/// Example: stead disk backup /dev/sdb --tag before-move
+/// Example: stead disk backup /dev/sda --tag before-move
+///          stead disk backup /dev/sda --hook-before 'psql -c CHECKPOINT'
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// What to image: devices that are not mounted, or files
+    /// What to image: disks, partitions, volumes, or files
     #[arg(value_name = "DEVICE|FILE", required = true)]
     disks: Vec<PathBuf>,
     /// Name of the disk in the snapshot [default: what follows /dev/, or the file's name]
@@ -48,6 +55,21 @@ pub(crate) struct Args {
     /// Go on where something cannot be read: it is zeros, and the snapshot is incomplete
     #[arg(long)]
     skip_unreadable: bool,
+    /// Image a disk in use even if nothing gives a consistent view of it; the snapshot says so for ever
+    #[arg(long)]
+    inconsistent: bool,
+    /// How long file systems may be frozen
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    freeze_budget: f64,
+    /// Run this by the shell before file systems are frozen; if it fails, no image is made
+    #[arg(long, value_name = "COMMAND")]
+    hook_before: Option<String>,
+    /// Run this by the shell once they are thawed
+    #[arg(long, value_name = "COMMAND")]
+    hook_after: Option<String>,
+    /// How long each of these commands may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    hook_limit: f64,
     /// Keep the state that an interrupted run is taken up from in this directory (at most 16 MiB)
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
@@ -70,9 +92,8 @@ struct Job<'j> {
 /// What became of a disk.
 struct Done {
     saved: SnapshotSaved,
-    read: u64,
+    image: Image,
     resumed: u64,
-    gaps: Extents,
     state: State,
 }
 
@@ -86,11 +107,12 @@ impl Args {
         let opened = context.open_for_backup(writes)?;
         let mut incomplete = Vec::new();
         for path in &self.disks {
-            let source = Source::open(path, &inventory)?;
+            let source = Source::open(path, self.opening(&inventory, opened.directory.as_deref()))?;
             let name = self.name.as_deref().map_or_else(|| DiskName::of_path(&source.path), DiskName::new)?;
             let (args, inventory, opened) = (&self, &inventory, &opened);
             let job = Job { args, context, opened, inventory, source, name, begin: Instant::now() };
-            if job.run()? != State::Complete {
+            let state = job.run()?;
+            if state == State::Incomplete || state == State::Inconsistent && !self.inconsistent {
                 incomplete.push(path.display().to_string());
             }
         }
@@ -101,12 +123,34 @@ impl Args {
                 .hint("the snapshot was saved and says what is missing")),
         }
     }
+
+    fn opening<'o>(&self, inventory: &'o Inventory, repository: Option<&'o Path>) -> Opening<'o> {
+        let inconsistent = if self.inconsistent { Inconsistent::Wanted } else { Inconsistent::Refused };
+        let purpose = if self.dry_run { Purpose::Plan } else { Purpose::Image };
+        Opening { inventory, inconsistent, purpose, repository }
+    }
+
+    fn hooks(&self, output: Output) -> Commands {
+        let (before, after) = (self.hook_before.clone(), self.hook_after.clone());
+        Commands { before, after, limit: Duration::from_secs_f64(self.hook_limit), output }
+    }
+}
+
+/// A time that a command can wait for.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.01 to 86400".to_owned()),
+    }
 }
 
 impl Job<'_> {
-    fn run(&self) -> Outcome<State> {
+    fn run(mut self) -> Outcome<State> {
         let parent = self.parent()?;
         let output = self.context.output();
+        for warning in self.source.survey().all_warnings() {
+            output.warn(format_args!("{}: {warning}", self.source.path.display()));
+        }
         if self.args.dry_run {
             self.tell_plan(output, parent)?;
             return Ok(State::Complete);
@@ -116,6 +160,7 @@ impl Job<'_> {
         let done = self.image(parent, &progress, &live)?;
         drop(live);
         self.report(output, &done)?;
+        self.end_view()?;
         Ok(done.state)
     }
 
@@ -138,68 +183,105 @@ impl Job<'_> {
     }
 
     fn tell_plan(&self, output: Output, parent: Option<Id>) -> Outcome {
-        let (bytes, used) = (self.source.reader.size(), self.source.used.bytes());
+        let (bytes, used) = (self.source.size, self.source.used().bytes());
+        let choice = match &self.source.content {
+            Content::Device(device) => Some(&device.seen.choice),
+            Content::File(_) => None,
+        };
         output.message(&json!({
             "message_type": "plan", "disk": self.name.as_str(), "device": self.source.path, "size": bytes,
-            "bytes_in_use": used, "parent": parent, "dry_run": true,
+            "bytes_in_use": used, "parent": parent, "dry_run": true, "provider": choice.map(|choice| choice.provider),
+            "provider_reason": choice.map(|choice| &choice.reason),
         }))?;
         let after = parent.map_or("the first image".to_owned(), |id| format!("after snapshot {}", id.short()));
         let (bytes, used, path) = (size::bytes(bytes), size::bytes(used), self.source.path.display());
         output.remark(format_args!("would read {used} of {path} ({bytes}) as disk {}: {after}", self.name))
     }
 
-    fn image(&self, parent: Option<Id>, progress: &Arc<Progress>, live: &Live) -> Outcome<Done> {
-        let before = self.source.stamp();
-        let mut disk = self.described();
-        let state = self.args.state_dir.clone().or_else(environment::state_directory);
+    fn image(&mut self, parent: Option<Id>, progress: &Arc<Progress>, live: &Live) -> Outcome<Done> {
+        let (stamp, changed) = match &self.source.content {
+            Content::File(file) => (file.stamp(), None),
+            Content::Device(device) => device.proof()?,
+        };
+        let (mut disk, state) = (self.described(), self.state(live)?);
+        let keeps_state = state.is_some();
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        let stamp = before.clone();
-        let request = Request { disk: disk.clone(), parent: None, state, stamp, changed: None, workers };
+        let request = Request { disk: disk.clone(), parent: None, state, stamp: stamp.clone(), changed, workers };
         let session = Session::begin(&self.opened.repo, vec![request], progress)?;
         let taken_up = session.disks().iter().map(|disk| &disk.resumed);
         taken_up.clone().for_each(|resumed| live.above(|| self.tell_resumed(resumed)));
-        let gaps = self.read(&session, progress)?;
         let resumed = taken_up.map(|resumed| resumed.done.bytes()).sum();
+        let image = self.read(&session, progress, keeps_state)?;
         let mut manifest = Manifest::new(&program(), &self.host(), self.context.now());
         manifest.hardware = serde_json::to_value(self.inventory)?;
-        if before != self.source.stamp() {
+        disk.capture = image.capture.clone();
+        if matches!(&self.source.content, Content::File(file) if file.stamp() != stamp) {
             let path = self.source.path.display();
             live.above(|| self.context.output().warn(format_args!("{path} was written to while it was read")));
-            manifest.state = State::Inconsistent;
             disk.capture.consistency = Consistency::None;
         }
-        disk.gaps = gaps.iter().map(|gap| (gap.start, gap.end - gap.start)).collect();
-        let state = match (manifest.state, gaps.is_empty()) {
-            (State::Complete, false) => State::Incomplete,
-            (state, _) => state,
+        disk.used = UsedMap::new(&image.used, disk.size);
+        (disk.table, disk.volumes) = (self.source.survey().described_table(), self.source.survey().described_volumes());
+        disk.gaps = image.gaps.iter().map(|gap| (gap.start, gap.end - gap.start)).collect();
+        let state = match (disk.capture.consistency, image.gaps.is_empty()) {
+            (Consistency::None, _) => State::Inconsistent,
+            (_, false) => State::Incomplete,
+            (_, true) => State::Complete,
         };
+        manifest.state = state;
         let finished = session.finish(manifest, vec![disk], &self.details(parent))?;
-        let read = finished.figures.iter().map(|figures| figures.bytes).sum();
-        Ok(Done { saved: finished.saved, read, resumed, gaps, state })
+        Ok(Done { saved: finished.saved, image, resumed, state })
     }
 
-    fn read(&self, session: &Session, progress: &Progress) -> Outcome<Extents> {
-        let mut missing = self.source.used.clone();
-        let done = session.disks().iter().flat_map(|disk| disk.resumed.done.iter());
-        done.for_each(|range| missing.remove(range));
-        let sector = self.source.sectors.0;
-        let unreadable = if self.args.skip_unreadable { Unreadable::Skip { sector } } else { Unreadable::Fail };
-        let options = offline::Options { unreadable, threads: 2 };
-        let cancel = &self.context.cancel;
-        progress.enter(Phase::Reading, missing.bytes());
-        let read = |disks: &[InMaking]| {
-            let gaps = disks
-                .iter()
-                .map(|disk| offline::read(&self.source.reader, &missing, &disk.writer, options, progress, cancel));
-            gaps.collect::<Result<Vec<Extents>, _>>()
+    /// Where the state is kept: by default nowhere, if that would change the disk that is imaged.
+    fn state(&self, live: &Live) -> Outcome<Option<PathBuf>> {
+        let named = self.args.state_dir.clone();
+        let Some(usual) = named.is_none().then(environment::state_directory).flatten() else { return Ok(named) };
+        let Content::Device(device) = &self.source.content else { return Ok(Some(usual)) };
+        let there = usual.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let below = disks_below(&System::this(), there).map_err(|error| Failure::io("look at", there, error))?;
+        if device.seen.is_live() && device.disk.as_ref().is_some_and(|disk| below.contains(disk)) {
+            let what = "no state is kept, because it would lie on the disk itself: a run that is cut off starts over";
+            live.above(|| drop(self.context.output().remark(format_args!("{what} (--state-dir puts it elsewhere)"))));
+            return Ok(None);
+        }
+        Ok(Some(usual))
+    }
+
+    fn read(&mut self, session: &Session, progress: &Progress, keeps_state: bool) -> Outcome<Image> {
+        let reading = Reading {
+            unreadable: if self.args.skip_unreadable { Unreadable::Skip } else { Unreadable::Fail },
+            freeze_budget: Duration::from_secs_f64(self.args.freeze_budget),
+            hooks: self.args.hooks(self.context.output()),
+            progress,
+            cancel: &self.context.cancel,
         };
-        let gaps = session.capture(cancel, read).map_err(|error| match error {
-            SessionError::Capture(error) => {
-                Failure::from(error).doing(format!("cannot image {}", self.source.path.display()))
-            }
-            SessionError::Image(error) => Failure::from(error),
-        })?;
-        Ok(gaps.iter().flat_map(Extents::iter).collect())
+        let Source { path, sectors, content, .. } = &mut self.source;
+        let read = |disks: &[InMaking]| match content {
+            Content::File(file) => reading.file(file, sectors.0, &disks[0]),
+            Content::Device(device) => reading.device(device, path, &disks[0]),
+        };
+        let (failure, is_resumable) = match session.capture(&self.context.cancel, read) {
+            Ok(image) => return Ok(image),
+            Err(SessionError::Image(error)) => (Failure::from(error), true),
+            Err(SessionError::Capture(Unread::Resumable(failure))) => (failure, true),
+            Err(SessionError::Capture(Unread::Source(failure))) => (failure, false),
+        };
+        if let Content::Device(device) = &mut self.source.content
+            && is_resumable
+            && keeps_state
+        {
+            // What the tracker knows is needed to go on.
+            device.seen.keep();
+        }
+        Err(failure.doing(format!("cannot image {}", self.source.path.display())))
+    }
+
+    fn end_view(&mut self) -> Outcome {
+        match &mut self.source.content {
+            Content::Device(device) => device.seen.end(),
+            Content::File(_) => Ok(()),
+        }
     }
 
     fn tell_resumed(&self, resumed: &Resumed) {
@@ -226,13 +308,13 @@ impl Job<'_> {
         Disk {
             name: self.name.to_string(),
             device: source.path.to_string_lossy().into_owned(),
-            size: source.reader.size(),
+            size: source.size,
             logical_sector: source.sectors.0,
             physical_sector: source.sectors.1,
             identity: source.identity.clone(),
             segment_size: SEGMENT,
             chunk_size: CHUNK,
-            used: UsedMap::new(&source.used, source.reader.size()),
+            used: UsedMap::new(source.used(), source.size),
             table: Value::Null,
             volumes: Value::Null,
             capture: Capture {
@@ -240,6 +322,7 @@ impl Job<'_> {
                 consistency: Consistency::Offline,
                 passes: 1,
                 freeze_ms: 0,
+                reread_bytes: 0,
                 cross_check: Value::Null,
             },
             gaps: Vec::new(),
@@ -266,19 +349,38 @@ impl Job<'_> {
         message["snapshot_id"] = json!(done.saved.id);
         message["disk"] = json!(self.name.as_str());
         message["state"] = json!(done.state);
-        message["bytes_read"] = json!(done.read);
+        let Image { used, gaps, capture, read, details } = &done.image;
+        message["bytes_in_use"] = json!(used.bytes());
+        message["bytes_read"] = json!(read);
         message["bytes_resumed"] = json!(done.resumed);
-        message["bytes_unreadable"] = json!(done.gaps.bytes());
+        message["bytes_unreadable"] = json!(gaps.bytes());
+        message["capture"] = serde_json::to_value(capture)?;
+        message["capture_details"] = details.clone();
         output.message(&message)?;
-        for gap in done.gaps.iter() {
+        for gap in gaps.iter() {
             output.warn(format_args!("{} bytes at {} could not be read", gap.end - gap.start, gap.start));
         }
-        let (whole, used) = (size::bytes(self.source.reader.size()), size::bytes(self.source.used.bytes()));
+        let (whole, used) = (size::bytes(self.source.size), size::bytes(used.bytes()));
         let clock = time::clock(seconds.as_secs());
         output.remark(format_args!("{}: {whole}, {used} in use, read in {clock}", self.name))?;
+        output.remark(format_args!("{}", view_words(capture)))?;
         let (added, packed) = (size::bytes(summary.data_added), size::bytes(summary.data_added_packed));
         output.remark(format_args!("Added to the repository: {added} ({packed} stored)"))?;
         output.remark(format_args!("snapshot {} saved", done.saved.id.short()))
+    }
+}
+
+/// How it was read, and what that is worth.
+fn view_words(capture: &Capture) -> String {
+    let Capture { provider, consistency, passes, freeze_ms, reread_bytes, .. } = capture;
+    match consistency {
+        Consistency::Offline => "nobody wrote to it meanwhile".to_owned(),
+        Consistency::None => "NOT consistent: it was written to while it was read".to_owned(),
+        Consistency::Frozen | Consistency::Crash => format!(
+            "of one instant ({provider}): {passes} passes, frozen for {:.2} s, {} read again",
+            *freeze_ms as f64 / 1000.0,
+            size::bytes(*reread_bytes)
+        ),
     }
 }
 
