@@ -151,8 +151,8 @@ fn twice_in_a_row_costs_nothing_and_a_change_costs_its_chunk() {
     let mut content = fs::read(&disk).unwrap();
     // In the middle of the large file: what is changed in free space is no part of an image.
     let large = sample::random_bytes(5, 6 * MIB as usize);
-    let middle = &large[3 * MIB as usize..][..4096];
-    let place = content.chunks(4096).position(|block| block == middle).expect("the file's block") * 4096;
+    let middle = &large[3 * MIB as usize..][..1024];
+    let place = content.chunks(1024).position(|block| block == middle).expect("the file's block") * 1024;
     content[place..][..100].copy_from_slice(&sample::random_bytes(9, 100));
     fs::write(&disk, &content).unwrap();
     let third = bench.summary(&["disk", "backup", as_str(&disk)]);
@@ -247,13 +247,16 @@ fn an_image_that_is_killed_at_any_moment_is_taken_up_and_only_packs_in_flight_ar
     undisturbed.says(&["disk", "backup", as_str(&disk), "--pack-size", "4"]);
 
     let bench = Bench::new();
-    let kills = (0..4u64).filter(|round| killed(&bench, &disk, Duration::from_millis(1300 + 717 * round))).count();
+    let rounds: Vec<bool> =
+        (0..4u64).map(|round| killed(&bench, &disk, Duration::from_millis(1300 + 717 * round))).collect();
+    let kills = rounds.iter().filter(|killed| **killed).count();
     bench.says(&["unlock", "--remove-all"]);
     let printed = bench.says(&["disk", "backup", as_str(&disk), "--json"]);
     let summary: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     let (resumed, read) = (summary["bytes_resumed"].as_u64().unwrap(), summary["bytes_read"].as_u64().unwrap());
     println!("{kills} kills; in the end {resumed} bytes taken up, {read} read");
-    assert!(kills == 0 || printed.contains("\"message_type\":\"resumed\""), "{printed}");
+    // One that was faster than its killer left nothing to take up.
+    assert!(!rounds[3] || printed.contains("\"message_type\":\"resumed\""), "{printed}");
     let (sent, expected) = (bench.stored(), undisturbed.stored());
     println!("{sent} bytes stored, {expected} by an undisturbed run");
     // Each kill costs at most the packs in flight, of which local storage takes two at a time; one ends with the chunk that
