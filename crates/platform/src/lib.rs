@@ -4,9 +4,20 @@
 //! system calls beyond the standard library.
 
 mod accounts;
+mod attendant;
+mod block;
+pub mod bpf;
 pub mod create;
 mod dir;
+pub mod direct;
+mod diskstats;
+mod freeze;
+mod fsmap;
+pub mod hardware;
+mod machine;
+mod mounts;
 mod names;
+mod partitions;
 mod process;
 mod sparse;
 mod stat;
@@ -15,10 +26,19 @@ mod volume;
 mod xattr;
 
 pub use accounts::Accounts;
+pub use attendant::{Holder, ThawGuard};
+pub use block::{BlockDevice, DeviceNumber};
 pub use dir::Dir;
+pub use diskstats::DiskCounts;
+pub use freeze::HeldFilesystem;
+pub use fsmap::free_ranges;
+pub use machine::boot_id;
+pub use mounts::{Mount, mount_special, mounts};
 pub use names::NameList;
+pub use partitions::{add_partition, delete_partition};
 pub use process::{
-    current_gid, current_uid, effective_uid, hostname, is_process_alive, raise_open_files_limit, username,
+    ProcessIdentity, current_gid, current_uid, effective_uid, hostname, is_process_alive, raise_open_files_limit,
+    username,
 };
 pub use sparse::{Span, next_span, punch_hole, reserve};
 pub use stat::{FileType, Stat, Time};

@@ -38,6 +38,32 @@ pub fn is_process_alive(pid: u32) -> bool {
     }
 }
 
+/// A process that cannot be mistaken for a later one of the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in ticks since the machine did.
+    pub started: u64,
+}
+
+impl ProcessIdentity {
+    /// The process of that number; `None` if there is none, or it has ended and nobody has waited for it yet.
+    pub fn of(pid: u32) -> Option<ProcessIdentity> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, after_name) = stat.rsplit_once(')')?;
+        let mut fields = after_name.split_ascii_whitespace();
+        let has_ended = matches!(fields.next()?, "Z" | "X");
+        let started = fields.nth(18)?.parse().ok()?;
+        (!has_ended).then_some(ProcessIdentity { pid, started })
+    }
+
+    /// True if it still lives.
+    pub fn is_alive(&self) -> bool {
+        ProcessIdentity::of(self.pid) == Some(*self)
+    }
+}
+
 /// Lets this process open as many files as the system lets it, and returns how many that are.
 pub fn raise_open_files_limit() -> io::Result<u64> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -57,5 +83,7 @@ mod tests {
         child.wait().unwrap();
         assert!(!is_process_alive(pid));
         assert!(!is_process_alive(0));
+        let us = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(us.is_alive() && !ProcessIdentity { started: us.started + 1, ..us }.is_alive());
     }
 }

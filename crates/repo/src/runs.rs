@@ -11,7 +11,7 @@ use crate::{BlobHandle, Id, Repository, Result};
 const MAX_GAP: u32 = 256 << 10;
 
 /// A run ends when it is this long; a single blob may be longer.
-const MAX_RUN: u64 = 8 << 20;
+const MAX_RUN: u64 = 4 << 20;
 
 /// Blobs of one pack, in ascending offset.
 #[derive(Clone, Debug, PartialEq, Eq)]

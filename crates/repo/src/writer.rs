@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use backend::{Id, IdHasher};
+use backend::{FileInfo, Id, IdHasher};
 use parking_lot::RwLock;
 
 use crate::compress::Codec;
@@ -159,6 +159,17 @@ impl BlobWriter {
         shared.write_index_files(index_queue::Take::All)?;
         shared.repo.index()?.health()?;
         shared.uploads.check()
+    }
+
+    /// Names the packs that are stored so far in index files, so that a run that is cut off after this loses none of them.
+    /// Packs that are still being filled or uploaded go on as they are.
+    pub fn save_index(&self) -> Result<()> {
+        self.shared.write_index_files(index_queue::Take::All)
+    }
+
+    /// The packs that were stored so far, with their sizes, in the order of their storing.
+    pub fn stored_packs(&self) -> Vec<FileInfo> {
+        self.shared.uploads.stored()
     }
 
     /// Flushes and ends the upload threads.

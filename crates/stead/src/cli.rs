@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cache, cat, check, copy, diff, dump, find, forget, generate, init, key, list, ls, prune, restore,
+    backup, cache, cat, check, copy, diff, disk, dump, find, forget, generate, init, key, list, ls, prune, restore,
     snapshots, stats, tag, unlock, version,
 };
 use crate::exit::Exit;
@@ -35,6 +35,7 @@ enum Command {
     Ls(ls::Args),
     Find(Box<find::Args>),
     Diff(diff::Args),
+    Disk(Box<disk::Args>),
     Dump(dump::Args),
     Restore(Box<restore::Args>),
     Check(check::Args),
@@ -88,6 +89,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Ls(args) => args.run(&context()?),
         Command::Find(args) => args.run(&context()?),
         Command::Diff(args) => args.run(&context()?),
+        Command::Disk(args) => args.run(&context()?),
         Command::Dump(args) => args.run(&context()?),
         Command::Restore(args) => args.run(&context()?),
         Command::Check(args) => args.run(&context()?),

@@ -6,6 +6,10 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use disks::capture::CaptureError;
+use disks::image::ImageError;
+use disks::offline::ReadError;
+use disks::restore::RestoreError;
 use files::dump::DumpError;
 use files::find::UnknownId;
 use files::locate::LocateError;
@@ -101,6 +105,12 @@ fn exit_of(error: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(backup::BackupError::Cancelled { .. }) = error.downcast_ref() {
         return Some(Exit::Interrupted);
     }
+    let is_stop = matches!(error.downcast_ref(), Some(ReadError::Cancelled))
+        || matches!(error.downcast_ref(), Some(CaptureError::Cancelled))
+        || matches!(error.downcast_ref(), Some(RestoreError::Cancelled));
+    if is_stop {
+        return Some(Exit::Interrupted);
+    }
     match repository_error(error)? {
         repo::Error::NoRepository { .. } | repo::Error::HalfRepository { .. } => Some(Exit::NoRepository),
         repo::Error::Locked { .. } => Some(Exit::Locked),
@@ -130,12 +140,26 @@ pub(crate) fn repository_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&
             UnknownId::Repository(error) => Some(error),
             _ => None,
         },
+        () if error.is::<ImageError>() => return image_error(error.downcast_ref()?),
+        () if error.is::<RestoreError>() => match error.downcast_ref()? {
+            RestoreError::Repo(error) => Some(error),
+            RestoreError::Image(error) => return image_error(error),
+            _ => None,
+        },
         () => match error.downcast_ref()? {
             backup::BackupError::Repo(error) => Some(error),
             _ => None,
         },
     };
     inner.map(repo::Error::root)
+}
+
+fn image_error(error: &ImageError) -> Option<&repo::Error> {
+    match error {
+        ImageError::Repo(error) => Some(error.root()),
+        ImageError::Earlier(first) => image_error(first),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Failure {

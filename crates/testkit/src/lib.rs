@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod faulty_backend;
+pub mod loop_device;
 pub mod peer;
 pub mod picture;
 pub mod sample;
@@ -11,6 +12,7 @@ pub mod shop;
 
 pub use authority::{Authority, Certificate, Validity};
 pub use faulty_backend::FaultyBackend;
+pub use loop_device::{LoopDevice, Mounted};
 pub use peer::Peer;
 pub use picture::Picture;
 pub use shop::Shop;

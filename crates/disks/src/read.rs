@@ -1,0 +1,122 @@
+//! Reading at an offset: a device, a file, bytes in memory, or a part of any of these.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Something of a fixed size whose bytes can be read in any order by several threads.
+pub trait ReadAt: Send + Sync {
+    /// Bytes in all.
+    fn size(&self) -> u64;
+
+    /// Fills the buffer from the offset; beyond the end is an error (`UnexpectedEof`).
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+}
+
+impl ReadAt for [u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(|_| beyond())?;
+        let end = start.checked_add(into.len()).ok_or_else(beyond)?;
+        into.copy_from_slice(self.get(start..end).ok_or_else(beyond)?);
+        Ok(())
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self[..].read_at(offset, into)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, into)
+    }
+}
+
+/// A regular file, or a device opened through the page cache, whose size was asked for once.
+#[derive(Debug)]
+pub struct SizedFile {
+    file: File,
+    size: u64,
+}
+
+impl SizedFile {
+    /// Takes the size from the end of the file, which is right for devices too.
+    pub fn new(mut file: File) -> io::Result<SizedFile> {
+        let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+        Ok(SizedFile { file, size })
+    }
+}
+
+impl ReadAt for SizedFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, offset)
+    }
+}
+
+/// A part of something larger: a partition of a disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<R> {
+    inner: R,
+    start: u64,
+    size: u64,
+}
+
+impl<R: ReadAt> Window<R> {
+    /// The bytes from `start`, as many as `size`; none if they are not all there.
+    pub fn new(inner: R, start: u64, size: u64) -> Option<Window<R>> {
+        let end = start.checked_add(size)?;
+        (end <= inner.size()).then_some(Window { inner, start, size })
+    }
+}
+
+impl<R: ReadAt> ReadAt for Window<R> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(into.len() as u64).ok_or_else(beyond)?;
+        if end > self.size {
+            return Err(beyond());
+        }
+        self.inner.read_at(self.start + offset, into)
+    }
+}
+
+fn beyond() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "read beyond the end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_shows_its_part_and_nothing_beyond() {
+        let disk: Vec<u8> = (0..100).collect();
+        let window = Window::new(&disk, 10, 20).unwrap();
+        let mut four = [0; 4];
+        window.read_at(16, &mut four).unwrap();
+        assert_eq!(four, [26, 27, 28, 29]);
+        assert!(window.read_at(17, &mut four).is_err() && window.read_at(u64::MAX, &mut four).is_err());
+        assert!(Window::new(&disk, 90, 11).is_none() && Window::new(&disk, u64::MAX, 2).is_none());
+    }
+}

@@ -1,0 +1,44 @@
+//! `stead disk`: whole disks into a repository and back.
+
+mod backup;
+mod figures;
+mod hooks;
+mod image;
+mod list;
+mod restore;
+mod source;
+mod view;
+
+use crate::failure::Outcome;
+use crate::open::Context;
+
+/// Back up and restore whole disks
+///
+/// An image is a snapshot like any other: it is listed, checked, copied and forgotten with the same commands, and restic
+/// restores it.
+///
+/// Example: stead disk backup /dev/sdb
+///          stead disk restore latest:sdb /dev/sdc --dry-run
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    Backup(backup::Args),
+    Restore(restore::Args),
+    List(list::Args),
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
+        match self.verb {
+            Verb::Backup(args) => args.run(context),
+            Verb::Restore(args) => args.run(context),
+            Verb::List(args) => args.run(context),
+        }
+    }
+}
