@@ -134,9 +134,12 @@ fn a_disk_with_partitions_comes_back_with_stead_and_with_restic() {
     restic.succeeds(&bench.at("repository"), ["rewrite", "--exclude", "nothing", "latest"]);
     let listed = restic.succeeds(&bench.at("repository"), ["snapshots", "--json"]);
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "rewrite found something to mend: {listed}");
     assert_eq!(listed[0]["paths"][0], as_str(&disk));
     assert_eq!(listed[0]["tags"][0], "night");
-    assert_eq!(listed[0]["summary"]["total_bytes_processed"], 96 * MIB);
+    let manifest = fs::metadata(bench.at("restic/manifest.json")).unwrap().len();
+    assert_eq!(listed[0]["summary"]["total_bytes_processed"], 96 * MIB + manifest);
+    assert_eq!(listed[0]["summary"]["total_files_processed"], 2);
 }
 
 #[test]

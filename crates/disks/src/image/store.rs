@@ -10,9 +10,9 @@ use repo::writer::{BlobWriter, Saved, Scratch};
 use repo::{BlobKind, Repository};
 
 use super::{DiskName, MANIFEST, Result, tree};
-use crate::CHUNK;
 use crate::manifest::Manifest;
 use crate::progress::Progress;
+use crate::{CHUNK, SEGMENT};
 
 /// Takes the blobs of one snapshot's images. Shared by all of its disks.
 pub struct Store {
@@ -138,12 +138,14 @@ impl Store {
         let mut scratch = self.scratch();
         let mut nodes: Vec<_> =
             images.iter().map(|image| tree::directory(image.name.directory(), image.tree)).collect();
-        nodes.push(self.save_manifest(manifest, &mut scratch)?);
+        let manifest = self.save_manifest(manifest, &mut scratch)?;
+        let size = manifest.size;
+        nodes.push(manifest);
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         let root = self.save_tree(&tree::json(&nodes)?, &mut scratch)?;
         self.blobs.flush()?;
         self.blobs.audit()?;
-        let summary = self.summary(images, details);
+        let summary = self.summary(images, size, details);
         let snapshot = snapshot(root, details, summary.clone());
         let id = self.repo.write_snapshot(&snapshot)?;
         Ok(SnapshotSaved { id, tree: root, summary })
@@ -156,7 +158,9 @@ impl Store {
         Ok(tree::file(MANIFEST, json.len() as u64, content?))
     }
 
-    fn summary(&self, images: &[FinishedImage], details: &SnapshotDetails) -> Summary {
+    /// Files and bytes are counted as restic counts them: every segment and the manifest, so that its `rewrite` finds
+    /// nothing to mend.
+    fn summary(&self, images: &[FinishedImage], manifest: u64, details: &SnapshotDetails) -> Summary {
         let (figures, zone) = (self.blobs.figures(), details.time.time_zone());
         let (new, changed) = match details.parent {
             None => (images.len() as u64, 0),
@@ -171,8 +175,8 @@ impl Store {
             tree_blobs: figures.tree_blobs,
             data_added: figures.data_added,
             data_added_packed: figures.data_added_packed,
-            total_files_processed: images.len() as u64,
-            total_bytes_processed: images.iter().map(|image| image.size).sum(),
+            total_files_processed: 1 + images.iter().map(|image| image.size.div_ceil(SEGMENT)).sum::<u64>(),
+            total_bytes_processed: manifest + images.iter().map(|image| image.size).sum::<u64>(),
             ..Summary::default()
         }
     }

@@ -30,7 +30,7 @@ fn a_disk_is_directories_of_segments_that_restic_can_read() {
     assert_eq!(data.content.as_deref(), Some(&ids[..]));
     let snapshot = world.repo.read_snapshot(&saved.id).unwrap();
     assert_eq!(snapshot.paths, ["/dev/sda"]);
-    assert_eq!(snapshot.summary.unwrap().total_bytes_processed, disk.len() as u64);
+    assert_eq!(snapshot.summary.unwrap().total_bytes_processed, disk.len() as u64 + root.nodes[0].size);
 }
 
 #[test]
