@@ -143,6 +143,17 @@ fn a_disk_with_partitions_comes_back_with_stead_and_with_restic() {
 }
 
 #[test]
+fn a_file_whose_name_ends_like_an_image_is_found_by_its_name() {
+    let bench = Bench::new();
+    let Some(disk) = bench.office_disk("office.img") else { return };
+    bench.says(&["disk", "backup", as_str(&disk)]);
+    for name in ["office.img", "office.img.img"] {
+        bench.says(&["disk", "restore", &format!("latest:{name}"), &bench.path(&format!("back-{name}"))]);
+        assert!(fs::read(bench.at(&format!("back-{name}"))).unwrap() == fs::read(&disk).unwrap());
+    }
+}
+
+#[test]
 fn twice_in_a_row_costs_nothing_and_a_change_costs_its_chunk() {
     let bench = Bench::new();
     let Some(disk) = bench.office_disk("office.raw") else { return };

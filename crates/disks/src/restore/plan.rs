@@ -182,6 +182,8 @@ pub fn plan(
 
 fn chosen(images: &StoredImages, disk: Option<&str>) -> Result<String, RestoreError> {
     match (disk, &images.disks[..]) {
+        // The name of the disk, or that of its directory; a file's own name may end like a directory's.
+        (Some(name), disks) if disks.iter().any(|disk| disk.name.as_str() == name) => Ok(name.to_owned()),
         (Some(name), _) => Ok(name.strip_suffix(".img").unwrap_or(name).to_owned()),
         (None, [only]) => Ok(only.name.to_string()),
         (None, _) => Err(no_disk(images, "")),
