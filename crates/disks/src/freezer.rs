@@ -23,9 +23,21 @@ pub enum FreezeError {
     Sync { mount_point: PathBuf, cause: io::Error },
     #[error("cannot freeze the filesystem at {}: {cause}", mount_point.display())]
     Freeze { mount_point: PathBuf, cause: io::Error },
+    #[error("cannot claim the filesystem at {} for freezing: {}", mount_point.display(), claimed(cause))]
+    Claim { mount_point: PathBuf, cause: io::Error },
     #[error("the process that thaws in an emergency does not run: {0}")]
     Guard(#[source] io::Error),
 }
+
+fn claimed(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::TimedOut => "another backup has it frozen, or is about to".to_owned(),
+        _ => cause.to_string(),
+    }
+}
+
+/// How long the guard of one who died, or another backup, is waited for.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A mounted filesystem that lies on one of the disks.
 #[derive(Debug)]
@@ -72,6 +84,10 @@ impl Freezer {
 
     /// Freezes all, for that long at most.
     pub fn freeze(self, limit: Duration) -> Result<Frozen, FreezeError> {
+        for Mounted { mount_point, held } in &self.filesystems {
+            let claimed = held.claim(CLAIM_PATIENCE);
+            claimed.map_err(|cause| FreezeError::Claim { mount_point: mount_point.clone(), cause })?;
+        }
         let (mount_points, held): (Vec<_>, Vec<_>) =
             self.filesystems.into_iter().map(|filesystem| (filesystem.mount_point, filesystem.held)).unzip();
         let guard = ThawGuard::spawn(&held, limit).map_err(FreezeError::Guard)?;

@@ -2,7 +2,9 @@
 //!
 //! A small program on the tracepoint of ended requests marks every unit of 64 KiB (more on disks over 4 TiB) that was written,
 //! zeroed or discarded, and counts sectors. The kernel counts sectors too, independently: while both counts agree, no event
-//! was lost, and the marks are believed ([`Tracker::check`]). Marks that were taken stay *pending* until an image has them
+//! was lost, and the marks are believed ([`Tracker::check`]). That is not only for bad days: the kernel passes a program of a
+//! tracepoint over while one that was interrupted has not ended on the same processor, and (seen on Linux 6.18) for as long as
+//! a task is current whose own counter of such nestings was left behind above zero. Marks that were taken stay *pending* until an image has them
 //! ([`Tracker::rebase`]), so that neither the death of a process nor a failed backup loses one.
 
 mod calibrate;
@@ -27,6 +29,9 @@ use pins::Pins;
 use tracepoint::Tracepoint;
 
 pub use watched::{Watched, stop_watching, watched};
+
+/// For how long counts must not move, where it cannot be told otherwise that all is counted.
+const STILL: Duration = Duration::from_millis(3);
 
 /// Why a disk cannot be tracked.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +122,9 @@ pub struct CrossCheck {
     pub outside: bool,
     /// The program was attached all the time.
     pub attached: bool,
+    /// Ended requests of any disk that the program was not run for since it was loaded, because another program ran on the
+    /// same processor: the usual reason for counts that differ. 0 before Linux 6.7, which does not tell.
+    pub missed: u64,
 }
 
 impl CrossCheck {
@@ -305,6 +313,7 @@ impl Tracker {
             overflowed: self.marks.get(marks::OVERFLOW) != 0,
             outside: self.marks.get(marks::OUTSIDE) != 0,
             attached: self.is_attached(),
+            missed: self.program.missed().unwrap_or(0),
         }
         .with(between)
     }
@@ -336,17 +345,26 @@ impl Tracker {
 
     /// Both counts at one moment. A write that has ended is in both: ours first, then the kernel's, and only then it is no
     /// longer in flight. So if nothing is in flight and ours did not move meanwhile, they belong together.
+    ///
+    /// The kernel calls a request no longer in flight a little before it counts it. It also counts all requests that were begun
+    /// and not counted; but those are reads, too, and where somebody reads without end, the same counts twice in a row must do.
     fn quiet_counts(&self, patience: Duration) -> Option<Counts> {
         let end = Instant::now() + patience;
+        let mut before: Option<(Instant, Counts)> = None;
         loop {
             let ours = self.marks.get(marks::SECTORS);
             let counts = DiskCounts::of(&self.disk).ok()?;
-            if counts.writes_in_flight == 0 && self.marks.get(marks::SECTORS) == ours {
-                return Some(Counts { ours, kernel: counts.sectors_written });
+            let is_quiet = counts.writes_in_flight == 0 && self.marks.get(marks::SECTORS) == ours;
+            let now = Counts { ours, kernel: counts.sectors_written };
+            let since =
+                before.filter(|(_, before)| is_quiet && *before == now).map_or_else(Instant::now, |(since, _)| since);
+            if is_quiet && (!counts.is_counting || since.elapsed() >= STILL) {
+                return Some(now);
             }
             if Instant::now() >= end {
                 return None;
             }
+            before = is_quiet.then_some((since, now));
             std::thread::sleep(Duration::from_micros(200));
         }
     }

@@ -21,9 +21,6 @@ const DISARM: u8 = b'D';
 /// How often a thaw is tried once it is due: a freeze may still be on its way.
 const RETRY_MS: i64 = 10;
 
-/// How long filesystems are watched after we died, for a freeze that was on its way into the kernel.
-const AFTER_DEATH_MS: i64 = 1000;
-
 /// A process that thaws filesystems when we do not do so in time, or die.
 #[derive(Debug)]
 pub struct ThawGuard {
@@ -128,8 +125,10 @@ fn guard(channel: RawFd, filesystems: &[RawFd], limit_ms: i64) -> ! {
             due = Some(now_ms() + RETRY_MS);
         }
     }
+    // No freeze of ours can be on its way any more: the channel ends when our last thread has left the kernel. So once is
+    // enough, and more would thaw what others freeze next.
     if due.is_some() {
-        thaw_for_a_while(filesystems);
+        thaw_all(filesystems);
     }
     // SAFETY: ends this process without running anything of ours.
     unsafe { libc::_exit(0) }
@@ -138,15 +137,6 @@ fn guard(channel: RawFd, filesystems: &[RawFd], limit_ms: i64) -> ! {
 fn thaw_all(filesystems: &[RawFd]) {
     for &descriptor in filesystems.iter().rev() {
         thaw_descriptor(descriptor);
-    }
-}
-
-fn thaw_for_a_while(filesystems: &[RawFd]) {
-    let end = now_ms() + AFTER_DEATH_MS;
-    while now_ms() < end {
-        thaw_all(filesystems);
-        // SAFETY: waits.
-        unsafe { libc::usleep(RETRY_MS as libc::c_uint * 1000) };
     }
 }
 

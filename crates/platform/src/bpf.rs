@@ -20,6 +20,7 @@ pub use map::{ArrayMap, Memory};
 const PROG_LOAD: libc::c_int = 5;
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const PROG_TYPE_TRACEPOINT: u32 = 5;
 const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
 const LOG_SIZE: usize = 1 << 20;
@@ -71,6 +72,20 @@ impl Program {
         })
     }
 
+    /// How often the kernel did not run it because another program ran on the same processor; always 0 before Linux 6.7,
+    /// which does not count it.
+    pub fn missed(&self) -> io::Result<u64> {
+        let mut info = ProgramInfo { words: [0; INFO_WORDS] };
+        let request = InfoRequest {
+            descriptor: self.file.as_raw_fd() as u32,
+            length: size_of::<ProgramInfo>() as u32,
+            info: (&raw mut info) as u64,
+        };
+        command(OBJ_GET_INFO_BY_FD, &request)?;
+        // SAFETY: the kernel wrote it behind the compiler's back.
+        Ok(unsafe { (&raw const info.words[RECURSION_MISSES]).read_volatile() })
+    }
+
     /// Makes it live on under a path in a bpf filesystem.
     pub fn pin(&self, path: &Path) -> io::Result<()> {
         pin(&self.file, path)
@@ -80,6 +95,24 @@ impl Program {
     pub fn open(path: &Path) -> io::Result<Program> {
         Ok(Program { file: get(path)? })
     }
+}
+
+/// `struct bpf_prog_info` of the kernel, up to the field that is wanted; older kernels fill less.
+#[repr(C)]
+struct ProgramInfo {
+    words: [u64; INFO_WORDS],
+}
+
+const INFO_WORDS: usize = 27;
+
+/// `recursion_misses`, at byte 208.
+const RECURSION_MISSES: usize = 26;
+
+#[repr(C)]
+struct InfoRequest {
+    descriptor: u32,
+    length: u32,
+    info: u64,
 }
 
 fn load(name: &str, code: &[u64], log: &mut [u8]) -> io::Result<Program> {

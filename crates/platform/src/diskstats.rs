@@ -9,8 +9,11 @@ use crate::BlockDevice;
 pub struct DiskCounts {
     /// Sectors of 512 bytes that were written, zeroed or discarded.
     pub sectors_written: u64,
-    /// Writes that have begun and not ended.
+    /// Writes that have begun and not ended, as far as the kernel still tells reads from writes.
     pub writes_in_flight: u64,
+    /// True if more requests are counted as begun than the disk still works on: they have ended there, and may not be in the
+    /// counts yet.
+    pub is_counting: bool,
 }
 
 impl DiskCounts {
@@ -20,9 +23,11 @@ impl DiskCounts {
         // In flight first: what has ended before it was asked for is in the counts that are asked for next.
         let flight = device.text("inflight")?;
         let stat = device.text("stat")?;
-        let writes_in_flight = field(&flight, 1).ok_or_else(|| bad(&flight))?;
+        let (reading, writes_in_flight) = field(&flight, 0).zip(field(&flight, 1)).ok_or_else(|| bad(&flight))?;
         let written = field(&stat, 6).ok_or_else(|| bad(&stat))?;
-        Ok(DiskCounts { sectors_written: written + field(&stat, 13).unwrap_or(0), writes_in_flight })
+        let begun = field(&stat, 8).ok_or_else(|| bad(&stat))?;
+        let sectors_written = written + field(&stat, 13).unwrap_or(0);
+        Ok(DiskCounts { sectors_written, writes_in_flight, is_counting: begun != reading + writes_in_flight })
     }
 
     /// True if the kernel counts for this disk at all (`queue/iostats`).

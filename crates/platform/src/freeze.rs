@@ -5,11 +5,15 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::mounts::Mount;
 
 const FIFREEZE: libc::c_ulong = 0xc004_5877;
 const FITHAW: libc::c_ulong = 0xc004_5878;
+
+/// How often a claim is tried.
+const CLAIM_PAUSE: Duration = Duration::from_millis(5);
 
 /// A mounted filesystem that is held open, so that it can be written out, frozen and thawed without looking for it.
 #[derive(Debug)]
@@ -48,6 +52,22 @@ impl HeldFilesystem {
         self.control(FIFREEZE)
     }
 
+    /// Claims the filesystem for one who freezes it, until this is closed here *and* in the guard that was forked with it: so
+    /// that no late guard of one who died thaws what the next one froze. Waits that long; `TimedOut` if another has it.
+    ///
+    /// It is an advisory lock (`flock(2)`) on the folder.
+    pub fn claim(&self, patience: Duration) -> io::Result<()> {
+        let end = Instant::now() + patience;
+        loop {
+            match rustix::fs::flock(&self.folder, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(CLAIM_PAUSE),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Lets it go on. `InvalidInput` if it is not frozen.
     pub fn thaw(&self) -> io::Result<()> {
         self.control(FITHAW)
@@ -75,4 +95,22 @@ impl HeldFilesystem {
 pub(crate) fn thaw_descriptor(descriptor: libc::c_int) -> bool {
     // SAFETY: the argument is not used; a null address is what util-linux passes too.
     unsafe { libc::ioctl(descriptor, FITHAW as _, std::ptr::null_mut::<libc::c_int>()) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filesystem_is_claimed_by_one_until_its_guard_is_gone_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || HeldFilesystem::open_folder(folder.path()).unwrap();
+        let (first, second) = (open(), open());
+        first.claim(Duration::ZERO).unwrap();
+        let guard = crate::ThawGuard::spawn(std::slice::from_ref(&first), Duration::from_secs(60)).unwrap();
+        drop(first);
+        assert_eq!(second.claim(Duration::from_millis(30)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(guard);
+        second.claim(Duration::ZERO).unwrap();
+    }
 }

@@ -2,45 +2,12 @@
 //! `rclone serve s3`, azurite, and rclone as a child.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use tempfile::TempDir;
-use testkit::{Peer, Picture, sample};
-
-/// A server that ends with the test.
-struct Server(Child);
-
-impl Server {
-    /// Starts a server and waits until it answers on `port`.
-    fn start(command: &mut Command, port: u16) -> Server {
-        Server::start_until(command, || TcpStream::connect(("127.0.0.1", port)).is_ok())
-    }
-
-    fn start_until(command: &mut Command, answers: impl Fn() -> bool) -> Server {
-        let server = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs"));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !answers() {
-            assert!(Instant::now() < deadline, "the server does not answer: {command:?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
-}
+use testkit::{Peer, Picture, Server, free_port, sample};
 
 /// A traveller's machine: a folder, and `stead` on some storage.
 struct Machine {
@@ -116,15 +83,22 @@ impl Machine {
     }
 }
 
-#[test]
-fn a_week_on_rest_server() {
-    let Some(server) = Peer::find("restic-rest-server") else { return };
-    let store = TempDir::new().expect("room");
+/// restic's REST server on a folder, and where a laptop's repository is on it.
+fn rest_server(store: &Path, more: &[&str]) -> Option<(Server, String)> {
+    let server = Peer::find("restic-rest-server")?;
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
     let mut command = server.command();
-    let _server = Server::start(command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store.path()), port);
-    Machine::on(format!("rest:http://{listen}/laptop/")).lives_a_week();
+    command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store).args(more);
+    let server = Server::start(&mut command, port);
+    Some((server, format!("rest:http://{listen}/laptop/")))
+}
+
+#[test]
+fn a_week_on_rest_server() {
+    let store = TempDir::new().expect("room");
+    let Some((_server, location)) = rest_server(store.path(), &[]) else { return };
+    Machine::on(location).lives_a_week();
 }
 
 /// Swaps two bits of every pack of folders that the server holds; their sizes stay.
@@ -146,13 +120,9 @@ fn damage_trees(store: &Path) {
 /// What this machine remembers says nothing about what the storage holds.
 #[test]
 fn a_check_believes_the_cache_only_if_it_is_told_to() {
-    let Some(server) = Peer::find("restic-rest-server") else { return };
     let store = TempDir::new().expect("room");
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
-    let mut command = server.command();
-    let _server = Server::start(command.args(["--no-auth", "--listen", &listen, "--path"]).arg(store.path()), port);
-    let machine = Machine::on(format!("rest:http://{listen}/laptop/"));
+    let Some((_server, location)) = rest_server(store.path(), &[]) else { return };
+    let machine = Machine::on(location);
     machine.succeeds(&["init"]);
     machine.succeeds(&["backup", machine.source().to_str().expect("UTF-8")]);
     machine.succeeds(&["check"]);
@@ -250,14 +220,9 @@ fn a_week_through_rclone() {
 
 #[test]
 fn an_append_only_server_takes_backups_and_refuses_to_forget() {
-    let Some(server) = Peer::find("restic-rest-server") else { return };
     let store = TempDir::new().expect("room");
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
-    let mut command = server.command();
-    command.args(["--no-auth", "--append-only", "--listen", &listen, "--path"]).arg(store.path());
-    let _server = Server::start(&mut command, port);
-    let machine = Machine::on(format!("rest:http://{listen}/laptop/"));
+    let Some((_server, location)) = rest_server(store.path(), &["--append-only"]) else { return };
+    let machine = Machine::on(location);
     let source = machine.source();
     let source = source.to_str().expect("UTF-8");
     machine.succeeds(&["init"]);

@@ -2,38 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use testkit::{Authority, Peer, Validity};
-
-/// A server that ends with the test.
-struct Server(Child);
-
-impl Server {
-    fn start(command: &mut Command, port: u16) -> Server {
-        let server = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs"));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "the server does not answer on port {port}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
-}
+use testkit::{Authority, Peer, Server, Validity, free_port};
 
 /// rclone serving a folder to those whose certificate `authority` issued.
 fn particular_server(authority: &Authority, store: &TempDir) -> Option<(Server, String)> {
@@ -186,14 +160,15 @@ fn a_request_that_is_stuck_is_sent_again_after_the_time_that_was_chosen() {
         .args(["--stuck-request-timeout", "1s", "--verbose", "snapshots"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut waiting = Server(stead.spawn().expect("runs"));
+    let mut waiting = stead.spawn().expect("runs");
     while heads.lock().expect("a lock").len() < 3 {
         assert!(started.elapsed() < Duration::from_secs(60), "no third request");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(started.elapsed() >= Duration::from_secs(2), "two requests were given a second each");
-    _ = waiting.0.kill();
+    _ = waiting.kill();
+    _ = waiting.wait();
     let mut text = String::new();
-    waiting.0.stderr.take().expect("a pipe").read_to_string(&mut text).expect("text");
+    waiting.stderr.take().expect("a pipe").read_to_string(&mut text).expect("text");
     assert!(text.contains("no progress for 1 seconds"), "{text}");
 }

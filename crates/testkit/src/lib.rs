@@ -8,6 +8,7 @@ pub mod loop_device;
 pub mod peer;
 pub mod picture;
 pub mod sample;
+pub mod server;
 pub mod shop;
 
 pub use authority::{Authority, Certificate, Validity};
@@ -15,4 +16,5 @@ pub use faulty_backend::FaultyBackend;
 pub use loop_device::{LoopDevice, Mounted};
 pub use peer::Peer;
 pub use picture::Picture;
+pub use server::{Server, free_port};
 pub use shop::Shop;

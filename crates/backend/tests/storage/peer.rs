@@ -1,11 +1,11 @@
 //! Real servers on this machine: found, started on a free port, ended with the test.
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+
+use testkit::free_port;
 
 /// A program among the peers, in the path, or where the system keeps it.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
@@ -39,9 +39,9 @@ pub(crate) fn need_s3(test: &str) -> Option<PathBuf> {
     knows.then_some(program)
 }
 
-/// A server process with its port; killed when dropped.
+/// A server with its port.
 pub(crate) struct Server {
-    process: Child,
+    _process: testkit::Server,
     pub(crate) port: u16,
 }
 
@@ -54,42 +54,16 @@ impl Server {
 
     /// Starts `program`, which listens on `port`.
     pub(crate) fn start_at(program: &Path, port: u16, arguments: Vec<String>) -> Server {
-        let server = Server { process: spawn(program, arguments), port };
-        wait(program, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        server
+        let process = testkit::Server::start(Command::new(program).args(arguments), port);
+        Server { _process: process, port }
     }
 
     /// Starts `program`, which listens on a Unix socket; it has no port.
     pub(crate) fn start_on_socket(program: &Path, socket: &Path, arguments: Vec<String>) -> Server {
-        let server = Server { process: spawn(program, arguments), port: 0 };
-        wait(program, || UnixStream::connect(socket).is_ok());
-        server
+        let listens = || UnixStream::connect(socket).is_ok();
+        let process = testkit::Server::start_until(Command::new(program).args(arguments), listens);
+        Server { _process: process, port: 0 }
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn spawn(program: &Path, arguments: Vec<String>) -> Child {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()))
-}
-
-fn wait(program: &Path, listens: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !listens() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{} does not listen", program.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 pub(crate) fn arguments<const N: usize>(words: [&str; N]) -> Vec<String> {

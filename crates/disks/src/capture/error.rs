@@ -37,6 +37,9 @@ pub enum CaptureError {
     Hook(#[source] Box<dyn Error + Send + Sync>),
     #[error("{}", .0.sentence())]
     NotConverging(Convergence),
+    #[error("filesystems did not stay frozen until the rest was read: {times} times they were thawed early, by the guard after \
+             {:.1} s or by somebody else", budget.as_secs_f64())]
+    ThawedEarly { times: u32, budget: Duration },
     #[error("{} is written past its filesystems, at byte {offset}, even while they are frozen", device.display())]
     Restless { device: PathBuf, offset: u64 },
     #[error("writes to {} are lost on their way to us: {}", device.display(), counts(check))]
@@ -53,6 +56,9 @@ impl CaptureError {
                 "back up at a quieter time, to a faster repository or through a spool, allow a longer freeze or more memory \
                  for it, or take a snapshot below the filesystem",
             ),
+            CaptureError::ThawedEarly { .. } => {
+                Some("allow a longer freeze, or end what thaws them (another backup, fsfreeze -u)")
+            }
             CaptureError::InUse { .. } => Some("unmount it, or let it be tracked"),
             CaptureError::Unreadable { .. } => Some("--skip-unreadable records the gaps and goes on"),
             CaptureError::Restless { .. } => {
@@ -77,6 +83,7 @@ fn counts(check: &CrossCheck) -> String {
         (!check.attached, "the tracker was taken away"),
         (check.overflowed, "a request was too long to be marked"),
         (check.outside, "something was written beyond the end"),
+        (check.missed > 0, "the kernel passed the tracker over while other programs of its kind ran"),
     ];
     for (_, reason) in reasons.iter().filter(|(applies, _)| *applies) {
         let _ = write!(text, "{}{reason}", if text.is_empty() { "" } else { ", " });

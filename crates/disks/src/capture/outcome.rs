@@ -64,6 +64,8 @@ pub struct Outcome {
     pub failed_freezes: u32,
     /// How often everything was read once more because writes had been lost on their way to us.
     pub full_compares: u32,
+    /// The counts that did not agree, for which it was.
+    pub disagreements: Vec<CrossCheck>,
     /// Mount points that cannot be frozen; they were read until they stood still.
     pub incapable: Vec<PathBuf>,
     /// Of each disk.

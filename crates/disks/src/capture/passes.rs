@@ -45,7 +45,10 @@ pub(super) struct Run<'a> {
     /// Bytes read, and for how long the disks were waited for.
     read: (u64, Duration),
     failed_freezes: u32,
+    /// Freezes that were ended before we did, by the guard or somebody else.
+    thawed_early: u32,
     full_compares: u32,
+    disagreements: Vec<CrossCheck>,
 }
 
 /// Chunks that were read while filesystems were frozen: which subject's, number, bytes.
@@ -69,7 +72,17 @@ struct Moment {
 impl<'a> Run<'a> {
     pub(super) fn new(subjects: Vec<Subject<'a>>, context: Context<'a>) -> Run<'a> {
         let read = (0, Duration::ZERO);
-        Run { subjects, context, passes: Vec::new(), read, failed_freezes: 0, full_compares: 0 }
+        let disagreements = Vec::new();
+        Run {
+            subjects,
+            context,
+            passes: Vec::new(),
+            read,
+            failed_freezes: 0,
+            thawed_early: 0,
+            full_compares: 0,
+            disagreements,
+        }
     }
 
     pub(super) fn finish(mut self) -> Result<Outcome, CaptureError> {
@@ -133,6 +146,7 @@ impl<'a> Run<'a> {
             frozen_for,
             failed_freezes: self.failed_freezes,
             full_compares: self.full_compares,
+            disagreements: self.disagreements,
             incapable,
             disks,
         }
@@ -226,13 +240,21 @@ impl<'a> Run<'a> {
                 least = least.min(if pass > 0 { left } else { u64::MAX });
             }
             if vain >= VAIN_ROUNDS || freezes >= VAIN_FREEZES {
-                return Err(CaptureError::NotConverging(self.convergence(left)));
+                return Err(self.in_vain(left));
             }
             if pass > 0 {
                 self.context.observer.phase(Phase::CatchingUp { pass });
             }
             self.pass(&plans)?;
             pass += 1;
+        }
+    }
+
+    /// Why there is no end, with that many bytes left to read.
+    fn in_vain(&self, left: u64) -> CaptureError {
+        match self.thawed_early {
+            times @ VAIN_FREEZES.. => CaptureError::ThawedEarly { times, budget: self.context.options.freeze_budget },
+            _ => CaptureError::NotConverging(self.convergence(left)),
         }
     }
 
@@ -325,7 +347,13 @@ impl<'a> Run<'a> {
         let checks = self.checks(FROZEN_PATIENCE);
         let thawed = frozen.thaw();
         self.context.observer.phase(Phase::Thawed { frozen_for: thawed.frozen_for });
-        let Some(rest) = rest? else { return Ok((None, None)) };
+        self.thawed_early += u32::from(!thawed.was_whole);
+        let rest = match rest {
+            // No wonder that there are writes, if somebody else let them go on.
+            Err(CaptureError::Restless { .. }) if !thawed.was_whole => None,
+            rest => rest?,
+        };
+        let Some(rest) = rest else { return Ok((None, None)) };
         let is_open = |check: &CrossCheck| check.kernel.is_none();
         let checks = if checks.iter().flatten().any(is_open) { self.checks(PATIENCE) } else { checks };
         let used = rest.plans.iter().map(|plan| plan.used.clone()).collect();
@@ -430,6 +458,7 @@ impl<'a> Run<'a> {
             if self.full_compares >= COMPARES {
                 return Err(CaptureError::Distrusted { device: subject.reader.path().to_owned(), check });
             }
+            self.disagreements.push(check);
             subject.owes_everything();
             tracker.begin_anew(Duration::ZERO);
         }

@@ -22,6 +22,9 @@ pub(crate) fn print(what: &str, outcome: &Outcome) {
         outcome.failed_freezes,
         outcome.full_compares,
     );
+    for check in &outcome.disagreements {
+        eprintln!("{what}: {check:?}");
+    }
 }
 
 /// Options for a machine that has other things to do.
@@ -118,7 +121,8 @@ fn lost_events_are_noticed_and_the_image_is_right_nevertheless() {
     let after = writer.sequence();
     drop(writer);
     print("ext4 with lost events", &outcome);
-    assert_eq!((outcome.full_compares, outcome.consistency), (1, Consistency::Frozen));
+    assert!(outcome.full_compares >= 1, "noticed");
+    assert_eq!(outcome.consistency, Consistency::Frozen);
     assert!(outcome.disks[0].cross_check.unwrap().agrees());
     is_of_one_instant(disk.becomes_its_image(), before..=after + 1);
 }

@@ -16,6 +16,9 @@ use crate::world::{World, alone, manifest, name, noise, read};
 
 const SIZE: u64 = 24 << 20;
 
+/// Packs of three chunks that are full, at least, when fifteen chunks were put.
+const FULL_PACKS: usize = 3;
+
 /// The disk as a manifest describes it.
 fn described(world: &World, used: &Extents) -> Disk {
     let image = disks::image::FinishedImage {
@@ -50,8 +53,9 @@ fn killed_after(world: &World, disk: &[u8], read_part: &Extents, state: &std::pa
     let place = JobPlace::new(state, &identity);
     read(disk, read_part, &writer);
     writer.drain().unwrap();
-    // What is in open packs is lost with the process.
-    while store.stored_packs().len() < 2 {
+    // What is in open packs is lost with the process. Two packs of data are open at a time and take three chunks each, so of
+    // fifteen chunks at least nine are in packs that were full when the next chunk came.
+    while store.stored_packs().len() < FULL_PACKS {
         std::thread::yield_now();
     }
     place.save(&note, &writer.state()).unwrap();

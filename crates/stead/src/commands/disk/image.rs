@@ -154,7 +154,7 @@ fn described(captured: Captured, provider: Provider, reason: &str) -> Result<Ima
     };
     let details = json!({
         "provider_reason": reason, "pass_figures": captured.passes, "failed_freezes": captured.failed_freezes,
-        "full_compares": captured.full_compares, "not_freezable": captured.incapable,
+        "full_compares": captured.full_compares, "disagreements": captured.disagreements, "not_freezable": captured.incapable,
     });
     let read = captured.passes.iter().map(|pass| pass.bytes).sum();
     let passes = u32::try_from(captured.passes.len()).unwrap_or(u32::MAX);
