@@ -85,6 +85,9 @@ pub struct Disk {
     pub device: String,
     /// Bytes.
     pub size: u64,
+    /// The first byte on its disk, 0 of a whole one; `None` if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
     /// Bytes of the smallest part that can be addressed.
     pub logical_sector: u32,
     /// Bytes of the smallest part that is written without reading.
@@ -242,6 +245,7 @@ mod tests {
             name: "sda".into(),
             device: "/dev/sda".into(),
             size: 10 << 30,
+            start: None,
             logical_sector: 512,
             physical_sector: 4096,
             identity: Identity { serial: Some("S1".into()), ..Identity::default() },

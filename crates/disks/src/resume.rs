@@ -7,6 +7,7 @@
 mod adopt;
 mod file;
 mod keeper;
+mod packs;
 
 use std::fs;
 use std::io;
@@ -18,6 +19,7 @@ use repo::{BlobHandle, BlobKind, Repository};
 use serde::{Deserialize, Serialize};
 
 pub use keeper::Keeper;
+pub(crate) use packs::PackNotes;
 
 use crate::image::{Geometry, ImageError, SegmentState, TableState, read_segment, zero_chunk};
 use crate::manifest::Identity;
@@ -51,6 +53,9 @@ pub struct JobNote {
     pub started: Timestamp,
     /// Changes whenever the disk may have changed (see [`crate::session::Request::stamp`]).
     pub stamp: Option<String>,
+    /// The tracker's epoch that ended before the first chunk was read; 0 without a tracker.
+    #[serde(default)]
+    pub epoch: u8,
 }
 
 /// The place where one disk's state is kept.
@@ -66,7 +71,7 @@ pub struct Interrupted {
     pub note: JobNote,
     /// What it had put.
     pub table: TableState,
-    /// Packs that it had stored and that no index file may name.
+    /// Packs that it had stored, or was about to store, and that perhaps no index file names.
     pub packs: Vec<Id>,
 }
 
@@ -77,6 +82,8 @@ pub struct Usable {
     pub table: TableState,
     /// What need not be read again.
     pub done: Extents,
+    /// What had been put and must be put again, whether it is in use or not.
+    pub again: Extents,
 }
 
 impl JobPlace {
@@ -86,10 +93,12 @@ impl JobPlace {
         JobPlace { directory: state.join("disk").join(Id::of(key.as_bytes()).short()) }
     }
 
-    /// What an earlier run left here for the same image; `None` if nothing, or nothing that can be used.
+    /// What an earlier run left here for the same image, though perhaps of another parent; `None` if nothing, or nothing that
+    /// can be used.
     pub fn interrupted(&self, identity: &JobIdentity) -> Option<Interrupted> {
         let content = fs::read(self.directory.join(file::JOB)).ok()?;
-        let (note, table) = file::parse(&content).ok().filter(|(note, _)| note.identity == *identity)?;
+        let is_same = |note: &JobNote| JobIdentity { parent: identity.parent, ..note.identity.clone() } == *identity;
+        let (note, table) = file::parse(&content).ok().filter(|(note, _)| is_same(note))?;
         let geometry = Geometry::new(note.identity.size)?;
         file::check(&table, &geometry).ok()?;
         let packs = fs::read(self.directory.join(file::PACKS)).unwrap_or_default();
@@ -114,12 +123,6 @@ impl JobPlace {
     pub fn save(&self, note: &JobNote, table: &TableState) -> io::Result<()> {
         self.write(file::JOB, &file::encode(note, table)?)
     }
-
-    /// Writes which packs are stored that no index file names.
-    pub fn save_packs(&self, packs: &[Id]) -> io::Result<()> {
-        let bytes: Vec<u8> = packs.iter().flat_map(|id| id.as_bytes().iter().copied()).collect();
-        self.write(file::PACKS, &bytes)
-    }
 }
 
 impl Interrupted {
@@ -129,21 +132,23 @@ impl Interrupted {
     }
 
     /// Which chunks the repository still has, without those that touch `changed`. Those are as the job found them; the rest
-    /// is zeros, or, if an earlier image is continued, unknown where it had been put, and must be put again.
-    pub fn usable(self, repo: &Repository, changed: &Extents) -> Result<Usable, ImageError> {
+    /// is zeros, or, if an earlier image is continued, unknown where it had been put, and must be put again. `None` if that
+    /// cannot be told.
+    pub fn usable(self, repo: &Repository, changed: &Extents) -> Result<Option<Usable>, ImageError> {
         let size = self.note.identity.size;
         let geometry = Geometry::new(size).ok_or(ImageError::TooLarge { size })?;
         let forget = self.note.identity.parent.is_none();
-        let mut usable = Usable { table: self.table, done: Extents::new() };
-        let mut check = Check { repo, geometry, changed, forget, done: Vec::new() };
-        for (number, state) in usable.table.segments.iter_mut().enumerate() {
-            check.segment(number as u64, state, &usable.table.done)?;
+        let mut table = self.table;
+        let mut check = Check { repo, geometry, changed, forget, done: Extents::new(), again: Extents::new() };
+        for (number, state) in table.segments.iter_mut().enumerate() {
+            let is_known = check.segment(number as u64, state, &table.done)?;
+            if !is_known && !forget {
+                return Ok(None);
+            }
         }
-        for chunk in check.done {
-            usable.done.insert(geometry.bytes_of(chunk));
-        }
-        usable.table.done = bits(&usable.done, &geometry);
-        Ok(usable)
+        let Check { done, again, .. } = check;
+        table.done = bits(&done, &geometry);
+        Ok(Some(Usable { table, done, again }))
     }
 }
 
@@ -154,14 +159,16 @@ struct Check<'c> {
     changed: &'c Extents,
     /// Chunks that cannot be used become zeros: what they were before is not known, or was zeros.
     forget: bool,
-    done: Vec<u64>,
+    done: Extents,
+    again: Extents,
 }
 
 impl Check<'_> {
-    fn segment(&mut self, number: u64, state: &mut SegmentState, done: &[u64]) -> Result<(), ImageError> {
+    /// False if what the segment was is lost.
+    fn segment(&mut self, number: u64, state: &mut SegmentState, done: &[u64]) -> Result<bool, ImageError> {
         let put: Vec<u64> = self.geometry.chunks_of(number).filter(|chunk| is_set(done, *chunk)).collect();
         if put.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut ids = match state {
             SegmentState::Zero => self.geometry.chunks_of(number).map(|chunk| self.zero(chunk)).collect(),
@@ -171,21 +178,25 @@ impl Check<'_> {
                 // The tree was lost: the chunks have to be read again, and nothing else is known of them.
                 Err(_) => {
                     *state = SegmentState::Zero;
-                    return Ok(());
+                    return Ok(false);
                 }
             },
         };
         let first = self.geometry.chunks_of(number).start;
         for chunk in put {
             let id = &mut ids[(chunk - first) as usize];
-            if !self.changed.touches(self.geometry.bytes_of(chunk)) && self.has(chunk, id) {
-                self.done.push(chunk);
-            } else if self.forget {
+            let bytes = self.geometry.bytes_of(chunk);
+            if !self.changed.touches(bytes.clone()) && self.has(chunk, id) {
+                self.done.insert(bytes);
+                continue;
+            }
+            self.again.insert(bytes);
+            if self.forget {
                 *id = self.zero(chunk);
             }
         }
         *state = SegmentState::Chunks(ids);
-        Ok(())
+        Ok(true)
     }
 
     fn zero(&self, chunk: u64) -> Id {

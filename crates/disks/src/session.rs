@@ -4,39 +4,60 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use backend::Id;
 use jiff::Timestamp;
 use repo::{Cancel, Repository};
 
 use crate::Extents;
+use crate::capture::Start;
 use crate::image::{
     Base, DiskName, Figures, FinishedImage, ImageError, ImageWriter, SnapshotDetails, SnapshotSaved, Store, StoredDisk,
 };
 use crate::manifest::{Disk, Manifest, State};
 use crate::progress::{Phase, Progress};
-use crate::resume::{Interrupted, JobIdentity, JobNote, JobPlace, Keeper};
+use crate::resume::{Interrupted, JobIdentity, JobNote, JobPlace, Keeper, PackNotes};
 
 /// One disk that is to be imaged.
-#[derive(Clone, Debug)]
-pub struct Request {
+#[derive(Clone)]
+pub struct Request<'r> {
     /// The disk as the manifest will describe it, without gaps.
     pub disk: Disk,
     /// The image that this one continues: chunks that are not put stay as they are there.
-    pub parent: Option<StoredDisk>,
+    pub parent: Option<Parent>,
     /// Where the state is kept; `None` for nowhere, which starts over after a crash.
     pub state: Option<PathBuf>,
     /// Something that is different whenever the disk may have been written to but for what is `changed`. Without equal stamps
     /// all chunks of an interrupted run are read again; `None` where nothing proves anything.
     pub stamp: Option<String>,
     /// What was written to the disk since the stamp came to be, if somebody knows: a tracker, whose name the stamp is then.
-    pub changed: Option<Extents>,
+    pub changes: Option<Changes<'r>>,
     /// How many threads hash and pack.
     pub workers: usize,
+}
+
+/// The image that another one continues.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    /// Its chunks.
+    pub disk: StoredDisk,
+    /// What was in use, and is in it.
+    pub used: Extents,
+}
+
+/// What a tracker knows of the writes to a disk.
+#[derive(Clone, Copy)]
+pub struct Changes<'r> {
+    /// The epoch that ends when the capture takes marks for the first time: see [`crate::Tracker::epoch`].
+    pub epoch: u8,
+    /// What was written after an epoch had ended, in bytes of the disk: see [`crate::Tracker::changed_after`].
+    pub after: &'r dyn Fn(u8) -> Extents,
 }
 
 /// The images of one snapshot in the making.
 pub struct Session {
     store: Arc<Store>,
     disks: Vec<InMaking>,
+    packs: Arc<PackNotes>,
     progress: Arc<Progress>,
 }
 
@@ -46,6 +67,7 @@ pub struct InMaking {
     pub writer: ImageWriter,
     /// What was taken up.
     pub resumed: Resumed,
+    parent_used: Option<Extents>,
     place: Option<JobPlace>,
     note: JobNote,
 }
@@ -59,6 +81,8 @@ pub struct Resumed {
     pub packs: u64,
     /// What need not be read again.
     pub done: Extents,
+    /// What had been put and must be put again, whether it is in use or not.
+    pub again: Extents,
 }
 
 /// A finished snapshot.
@@ -82,9 +106,10 @@ pub enum SessionError<E> {
 }
 
 /// What is known of a disk before its writer begins.
-struct Prepared {
-    request: Request,
+struct Prepared<'r> {
+    request: Request<'r>,
     base: Base,
+    parent_used: Option<Extents>,
     place: Option<JobPlace>,
     note: JobNote,
     resumed: Resumed,
@@ -94,17 +119,19 @@ impl Session {
     /// Begins, or takes up what interrupted runs of the same images left.
     pub fn begin(
         repo: &Arc<Repository>,
-        requests: Vec<Request>,
+        requests: Vec<Request<'_>>,
         progress: &Arc<Progress>,
     ) -> Result<Session, ImageError> {
         progress.enter(Phase::Preparing, 0);
         repo.index()?;
-        let prepared: Result<Vec<Prepared>, ImageError> =
+        let prepared: Result<Vec<Prepared<'_>>, ImageError> =
             requests.into_iter().map(|request| Prepared::new(repo, request)).collect();
         let prepared = prepared?;
-        let store = Store::new(repo, Arc::clone(progress))?;
+        let places = prepared.iter().filter_map(|one| one.place.clone()).collect();
+        let packs = Arc::new(PackNotes::begin(places));
+        let store = Store::watched(repo, Arc::clone(progress), Some(Arc::clone(&packs) as _))?;
         let disks: Result<Vec<InMaking>, ImageError> = prepared.into_iter().map(|one| one.begin(&store)).collect();
-        Ok(Session { disks: disks?, store, progress: Arc::clone(progress) })
+        Ok(Session { disks: disks?, store, packs, progress: Arc::clone(progress) })
     }
 
     /// The disks, in the order of the requests.
@@ -119,7 +146,8 @@ impl Session {
         cancel: &Cancel,
         capture: impl FnOnce(&[InMaking]) -> Result<T, E>,
     ) -> Result<T, SessionError<E>> {
-        let keeper = |disk: &InMaking| Some(Keeper::new(disk.place.clone()?, disk.note.clone()));
+        let keeper =
+            |disk: &InMaking| Some(Keeper::new(disk.place.clone()?, disk.note.clone(), Arc::clone(&self.packs)));
         let keepers: Vec<_> = self.disks.iter().filter_map(|disk| Some((keeper(disk)?, disk))).collect();
         let captured = std::thread::scope(|scope| {
             let _stops = Stops(&keepers);
@@ -163,6 +191,32 @@ impl Session {
     }
 }
 
+impl InMaking {
+    /// The snapshot that the image continues.
+    pub fn parent(&self) -> Option<Id> {
+        self.note.identity.parent
+    }
+
+    /// Where a capture begins: `changed` is what was written since the parent (what it could not read counts as written); it
+    /// means nothing without one.
+    pub fn start(&self, changed: &Extents) -> Start {
+        let Resumed { done, again, .. } = &self.resumed;
+        let Some(parent) = &self.parent_used else {
+            return match done.is_empty() {
+                true => Start::Everything,
+                false => Start::Since { changed: Extents::new(), used: done.clone() },
+            };
+        };
+        // What was put since is known by whole chunks.
+        let (mut used, mut changed) = (parent.clone(), changed.clone());
+        done.iter().for_each(|range| changed.remove(range));
+        changed.extend(again.iter());
+        used.extend(done.iter());
+        used.extend(again.iter());
+        Start::Since { changed, used }
+    }
+}
+
 /// Stops keepers however the capture ends.
 struct Stops<'s>(&'s [(Keeper, &'s InMaking)]);
 
@@ -172,14 +226,18 @@ impl Drop for Stops<'_> {
     }
 }
 
-impl Prepared {
-    fn new(repo: &Repository, mut request: Request) -> Result<Prepared, ImageError> {
+impl<'r> Prepared<'r> {
+    fn new(repo: &Repository, mut request: Request<'r>) -> Result<Prepared<'r>, ImageError> {
         let identity = identity(repo, &request);
         let place = request.state.as_ref().map(|state| JobPlace::new(state, &identity));
         let (job, started) = (uuid::Uuid::new_v4(), repo.clock().now());
-        let note = JobNote { identity, job, started, stamp: request.stamp.clone() };
-        let base = request.parent.take().map_or(Base::Zeros, Base::Parent);
-        let mut prepared = Prepared { request, base, place, note, resumed: Resumed::default() };
+        let epoch = request.changes.map_or(0, |changes| changes.epoch);
+        let note = JobNote { identity, job, started, stamp: request.stamp.clone(), epoch };
+        let (base, parent_used) = match request.parent.take() {
+            None => (Base::Zeros, None),
+            Some(Parent { disk, used }) => (Base::Parent(disk), Some(used)),
+        };
+        let mut prepared = Prepared { request, base, parent_used, place, note, resumed: Resumed::default() };
         let found = prepared.place.as_ref().and_then(|place| place.interrupted(&prepared.note.identity));
         if let Some(found) = found {
             prepared.take_up(repo, found)?;
@@ -188,14 +246,20 @@ impl Prepared {
     }
 
     fn take_up(&mut self, repo: &Repository, found: Interrupted) -> Result<(), ImageError> {
-        self.resumed = Resumed { started: Some(found.note.started), packs: found.adopt(repo)?, done: Extents::new() };
+        self.resumed = Resumed { started: Some(found.note.started), packs: found.adopt(repo)?, ..Resumed::default() };
         (self.note.job, self.note.started) = (found.note.job, found.note.started);
-        let is_same = self.note.stamp.is_some() && self.note.stamp == found.note.stamp;
+        let is_same = self.note.stamp.is_some()
+            && self.note.stamp == found.note.stamp
+            && self.note.identity.parent == found.note.identity.parent;
         if is_same {
-            let changed = self.request.changed.take().unwrap_or_default();
-            let usable = found.usable(repo, &changed)?;
-            self.resumed.done = usable.done;
-            self.base = Base::Resumed(usable.table);
+            let epoch = found.note.epoch;
+            let changed = self.request.changes.map(|changes| (changes.after)(epoch)).unwrap_or_default();
+            if let Some(usable) = found.usable(repo, &changed)? {
+                // What was put before is right as of then, not as of now.
+                self.note.epoch = epoch;
+                (self.resumed.done, self.resumed.again) = (usable.done, usable.again);
+                self.base = Base::Resumed(usable.table);
+            }
         }
         Ok(())
     }
@@ -203,12 +267,18 @@ impl Prepared {
     fn begin(self, store: &Arc<Store>) -> Result<InMaking, ImageError> {
         let Request { disk, workers, .. } = self.request;
         let writer = ImageWriter::new(store, DiskName::new(&disk.name)?, disk.size, self.base, workers)?;
-        Ok(InMaking { writer, resumed: self.resumed, place: self.place, note: self.note })
+        Ok(InMaking {
+            writer,
+            resumed: self.resumed,
+            parent_used: self.parent_used,
+            place: self.place,
+            note: self.note,
+        })
     }
 }
 
-fn identity(repo: &Repository, request: &Request) -> JobIdentity {
+fn identity(repo: &Repository, request: &Request<'_>) -> JobIdentity {
     let Disk { name, device, size, identity, .. } = request.disk.clone();
-    let parent = request.parent.as_ref().map(StoredDisk::snapshot);
+    let parent = request.parent.as_ref().map(|parent| parent.disk.snapshot());
     JobIdentity { repository: *repo.id(), disk: name, device, size, identity, parent }
 }

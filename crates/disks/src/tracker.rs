@@ -282,6 +282,18 @@ impl Tracker {
         changed
     }
 
+    /// Since when somebody wants the disk to be watched; `None` if the tracker is only kept for an image that was begun.
+    pub fn watched_since(&self) -> Option<jiff::Timestamp> {
+        self.marks.watched_since()
+    }
+
+    /// From now on the disk is watched, unless it is already: images leave the tracker alone.
+    pub fn watch(&self, now: jiff::Timestamp) {
+        if self.marks.watched_since().is_none() {
+            self.marks.set_watched(now);
+        }
+    }
+
     /// What the tracker's marks continue from: the name of an image, as [`Tracker::rebase`] was told.
     pub fn base(&self) -> Option<String> {
         self.marks.label()

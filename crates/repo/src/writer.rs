@@ -63,6 +63,13 @@ struct Shared {
     uploads: Uploads,
     index_queue: IndexQueue,
     counters: Counters,
+    watcher: Option<Arc<dyn PackWatcher>>,
+}
+
+/// Is told which packs are about to be stored, so that somebody can ask for them after a crash. From several threads.
+pub trait PackWatcher: Send + Sync {
+    /// The pack of that name is sent next. It may never arrive.
+    fn about_to_store(&self, pack: &Id);
 }
 
 /// What became of a blob.
@@ -91,6 +98,11 @@ pub struct Scratch {
 impl BlobWriter {
     /// Starts the upload threads: as many as the storage takes requests at once.
     pub fn new(repo: &Arc<Repository>) -> BlobWriter {
+        BlobWriter::watched(repo, None)
+    }
+
+    /// The same, with somebody who is told about packs before they are sent.
+    pub fn watched(repo: &Arc<Repository>, watcher: Option<Arc<dyn PackWatcher>>) -> BlobWriter {
         let target = repo.options().pack_size;
         let connections = repo.backend().connections().max(1);
         let tree_target = target.min(TREE_PACK);
@@ -104,6 +116,7 @@ impl BlobWriter {
             uploads,
             index_queue: IndexQueue::default(),
             counters: Counters::default(),
+            watcher,
         });
         let start = |_| {
             let (shared, jobs) = (Arc::clone(&shared), jobs.clone());
@@ -167,7 +180,8 @@ impl BlobWriter {
         self.shared.write_index_files(index_queue::Take::All)
     }
 
-    /// The packs that were stored so far, with their sizes, in the order of their storing.
+    /// The packs that were stored so far, with their sizes, in the order of their storing. A later [`BlobWriter::save_index`]
+    /// names all of them.
     pub fn stored_packs(&self) -> Vec<FileInfo> {
         self.shared.uploads.stored()
     }

@@ -6,7 +6,7 @@ use backend::Id;
 use jiff::{Timestamp, Zoned};
 use repo::node::NodeTime;
 use repo::snapshot::{Snapshot, Summary};
-use repo::writer::{BlobWriter, Saved, Scratch};
+use repo::writer::{BlobWriter, PackWatcher, Saved, Scratch};
 use repo::{BlobKind, Repository};
 
 use super::{DiskName, MANIFEST, Result, tree};
@@ -81,9 +81,18 @@ pub struct SnapshotSaved {
 impl Store {
     /// A store for one snapshot, which counts new data in `progress`; loads the index.
     pub fn new(repo: &Arc<Repository>, progress: Arc<Progress>) -> Result<Arc<Store>> {
+        Store::watched(repo, progress, None)
+    }
+
+    /// The same, with somebody who is told about packs before they are sent.
+    pub fn watched(
+        repo: &Arc<Repository>,
+        progress: Arc<Progress>,
+        watcher: Option<Arc<dyn PackWatcher>>,
+    ) -> Result<Arc<Store>> {
         repo.index()?;
         let (repo, start) = (Arc::clone(repo), repo.clock().now());
-        Ok(Arc::new(Store { blobs: BlobWriter::new(&repo), repo, progress, start }))
+        Ok(Arc::new(Store { blobs: BlobWriter::watched(&repo, watcher), repo, progress, start }))
     }
 
     /// The repository.

@@ -129,7 +129,8 @@ mod tests {
             identity: Default::default(),
             parent: None,
         };
-        let note = JobNote { identity, job: uuid::Uuid::nil(), started: jiff::Timestamp::UNIX_EPOCH, stamp: None };
+        let note =
+            JobNote { identity, job: uuid::Uuid::nil(), started: jiff::Timestamp::UNIX_EPOCH, stamp: None, epoch: 3 };
         let chunks = (0..3u8).map(|byte| Id::of(&[byte])).collect();
         let segments = vec![SegmentState::Zero, SegmentState::Stored(Id::of(b"tree")), SegmentState::Chunks(chunks)];
         let mut done = vec![0; 33];

@@ -42,6 +42,8 @@ const BASELINE: usize = 9;
 const HOLDER: usize = 12;
 const OWNER: usize = 14;
 const BOOT: usize = 16;
+/// Seconds since 1970 when somebody asked for the disk to be watched; 0 if nobody did.
+const WATCHED: usize = 22;
 const LABEL_LENGTH: usize = 31;
 const LABEL: usize = 32;
 
@@ -213,6 +215,15 @@ impl Marks {
             self.write_text(LABEL, label.as_bytes());
             self.set(LABEL_LENGTH, label.len() as u64);
         }
+    }
+
+    pub(super) fn watched_since(&self) -> Option<jiff::Timestamp> {
+        let second = i64::try_from(self.get(WATCHED)).ok().filter(|second| *second != 0)?;
+        jiff::Timestamp::from_second(second).ok()
+    }
+
+    pub(super) fn set_watched(&self, since: jiff::Timestamp) {
+        self.set(WATCHED, since.as_second().max(1) as u64);
     }
 
     pub(super) fn epoch(&self) -> u8 {

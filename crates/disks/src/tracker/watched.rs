@@ -14,6 +14,8 @@ pub struct Watched {
     pub disk: Option<String>,
     /// The disk's bytes.
     pub size: u64,
+    /// Since when it is watched; `None` if the tracker is only kept for an image that was begun and not finished.
+    pub since: Option<jiff::Timestamp>,
     /// The image that the marks continue from.
     pub base: Option<String>,
     /// Bytes that were written since that image, in whole units.
@@ -43,6 +45,7 @@ fn describe(pins: &Pins) -> Option<Watched> {
         name: pins.name(),
         disk: disk.map(|disk| disk.name()),
         size: identity.size,
+        since: marks.watched_since(),
         base: marks.label(),
         changed: changed.bytes(),
         is_attached: is_linked || marks.holder().is_some_and(|holder| holder.is_alive()),

@@ -8,7 +8,7 @@ use disks::manifest::{Disk, Manifest};
 use disks::offline::{self, ReadError, Unreadable};
 use disks::progress::Progress;
 use disks::resume::{JobIdentity, JobNote, JobPlace};
-use disks::session::{InMaking, Request, Session};
+use disks::session::{Changes, InMaking, Request, Session};
 use disks::{Extents, ReadAt};
 use repo::Cancel;
 
@@ -30,9 +30,9 @@ fn described(world: &World, used: &Extents) -> Disk {
     manifest(&image, used).disks.remove(0)
 }
 
-fn request(world: &World, used: &Extents, state: &std::path::Path, stamp: Option<&str>) -> Request {
+fn request(world: &World, used: &Extents, state: &std::path::Path, stamp: Option<&str>) -> Request<'static> {
     let (state, stamp) = (Some(state.to_owned()), stamp.map(str::to_owned));
-    Request { disk: described(world, used), parent: None, state, stamp, changed: None, workers: 2 }
+    Request { disk: described(world, used), parent: None, state, stamp, changes: None, workers: 2 }
 }
 
 /// Leaves what a run leaves that is killed with some chunks read: its packs are stored, and no index file names them.
@@ -48,8 +48,13 @@ fn killed_after(world: &World, disk: &[u8], read_part: &Extents, state: &std::pa
         parent: None,
     };
     let stamp = stamp.map(str::to_owned);
-    let note =
-        JobNote { identity: identity.clone(), job: uuid::Uuid::nil(), started: jiff::Timestamp::UNIX_EPOCH, stamp };
+    let note = JobNote {
+        identity: identity.clone(),
+        job: uuid::Uuid::nil(),
+        started: jiff::Timestamp::UNIX_EPOCH,
+        stamp,
+        epoch: 0,
+    };
     let place = JobPlace::new(state, &identity);
     read(disk, read_part, &writer);
     writer.drain().unwrap();
@@ -72,7 +77,7 @@ struct Went {
 }
 
 /// Runs the image to its end.
-fn to_the_end(world: &World, disk: &[u8], request: Request, used: &Extents) -> (Went, Id) {
+fn to_the_end(world: &World, disk: &[u8], request: Request<'_>, used: &Extents) -> (Went, Id) {
     let progress = Arc::new(Progress::default());
     let session = Session::begin(&world.repo, vec![request.clone()], &progress).unwrap();
     let resumed = session.disks()[0].resumed.clone();
@@ -167,7 +172,12 @@ fn what_a_tracker_saw_change_is_read_again_and_what_is_no_longer_in_use_is_zeros
     used.remove(4 << 20..5 << 20);
     let again = world.again();
     let request = request(&again, &used, room.path(), Some("tracker 1"));
-    let (went, snapshot) = to_the_end(&again, &disk, Request { changed: Some(changed), ..request }, &used);
+    let (went, snapshot) = to_the_end(
+        &again,
+        &disk,
+        Request { changes: Some(Changes { epoch: 1, after: &|_| changed.clone() }), ..request },
+        &used,
+    );
     assert!(went.resumed >= 6 << 20 && went.read < SIZE - (6 << 20));
     restores_as(&again, snapshot, &disk, &used);
 }

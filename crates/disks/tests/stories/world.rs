@@ -116,6 +116,7 @@ pub(crate) fn manifest(image: &FinishedImage, used: &Extents) -> Manifest {
         name: image.name.to_string(),
         device: "/dev/sda".into(),
         size: image.size,
+        start: None,
         logical_sector: 512,
         physical_sector: 512,
         identity: Identity::default(),

@@ -227,11 +227,14 @@ impl Upload<'_> {
         if self.kind == BlobKind::Tree {
             repo.backend().hint(Hint::TreePacks(&[id]));
         }
+        if let Some(watcher) = &self.shared.watcher {
+            watcher.about_to_store(&id);
+        }
         repo.backend().write(&FileName::new(FileKind::Pack, id), content)?;
-        uploads.state.lock().stored.push(FileInfo { id, size: content.len() as u64 });
         repo.index()?.add_pack(id, blobs);
         self.shared.in_flight.remove(blobs);
         self.shared.index_queue.push(id, blobs, repo.clock().monotonic());
+        uploads.state.lock().stored.push(FileInfo { id, size: content.len() as u64 });
         self.shared.write_index_files(Take::WhatIsDue)
     }
 }

@@ -1,13 +1,19 @@
 //! `stead disk`: whole disks into a repository and back.
 
 mod backup;
+mod base;
 mod figures;
 mod hooks;
 mod image;
+mod job;
 mod list;
+mod report;
 mod restore;
 mod source;
+mod state;
+mod unwatch;
 mod view;
+mod watch;
 
 use crate::failure::Outcome;
 use crate::open::Context;
@@ -31,6 +37,8 @@ enum Verb {
     Backup(backup::Args),
     Restore(restore::Args),
     List(list::Args),
+    Watch(watch::Args),
+    Unwatch(unwatch::Args),
 }
 
 impl Args {
@@ -39,6 +47,8 @@ impl Args {
             Verb::Backup(args) => args.run(context),
             Verb::Restore(args) => args.run(context),
             Verb::List(args) => args.run(context),
+            Verb::Watch(args) => args.run(context),
+            Verb::Unwatch(args) => args.run(context),
         }
     }
 }

@@ -1,25 +1,27 @@
 //! Reading a source into an image: a file as it is, a device by its consistent view; and what came of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use disks::capture::{
-    CaptureError, CaptureOptions, Consistency as Seen, Context as CaptureContext, Outcome as Captured, Start,
+    CaptureError, CaptureOptions, Consistency as Seen, Context as CaptureContext, Hooks, Outcome as Captured,
     Unreadable, capture,
 };
 use disks::image::ImageError;
 use disks::manifest::{Capture, Consistency};
 use disks::offline;
 use disks::progress::{Phase, Progress};
-use disks::provider::Provider;
+use disks::provider::{Choice, LvmSnapshot, Provider};
 use disks::session::InMaking;
 use disks::survey::LiveSurvey;
 use disks::{Extents, capture};
-use repo::Cancel;
+use repo::{Cancel, Id};
 use serde_json::{Value, json};
 
 use super::figures::Figures;
 use super::hooks::Commands;
-use super::source::{Device, ImageFile};
+use super::job::Subject;
+use super::source::{Content, Device, ImageFile};
 use crate::failure::{Failure, Outcome};
 
 /// How a source is read.
@@ -39,8 +41,14 @@ pub(super) struct Image {
     pub(super) gaps: Extents,
     /// For the manifest.
     pub(super) capture: Capture,
-    /// Bytes read.
+    /// Bytes read, of all devices of the snapshot together.
     pub(super) read: u64,
+    /// The tracker's epoch that ended with it.
+    pub(super) epoch: Option<u8>,
+    /// The snapshot that it continues.
+    pub(super) base: Option<Id>,
+    /// How often everything was read again because the tracker had lost something.
+    pub(super) full_compares: u32,
     /// More figures, for programs.
     pub(super) details: Value,
 }
@@ -77,8 +85,31 @@ impl From<CaptureError> for Unread {
 }
 
 impl Reading<'_> {
+    /// Reads everything; the images are in the order of the subjects. `changed` is what was written since the images that they
+    /// continue.
+    pub(super) fn all(
+        mut self,
+        subjects: &mut [Subject],
+        disks: &[InMaking],
+        changed: &[Extents],
+    ) -> Result<Vec<Image>, Unread> {
+        let mut images = Vec::with_capacity(subjects.len());
+        for (number, subject) in subjects.iter().enumerate() {
+            if let Content::File(file) = &subject.source.content {
+                images.push((number, self.file(file, subject.source.sectors.0, &disks[number])?));
+            }
+        }
+        let devices: Vec<_> =
+            subjects.iter_mut().enumerate().filter(|(_, subject)| subject.source.is_device()).collect();
+        if !devices.is_empty() {
+            images.extend(self.devices(devices, disks, changed)?);
+        }
+        images.sort_by_key(|(number, _)| *number);
+        Ok(images.into_iter().map(|(_, image)| image).collect())
+    }
+
     /// Reads a file, but for what is there already.
-    pub(super) fn file(&self, file: &ImageFile, sector: u32, disk: &InMaking) -> Result<Image, Unread> {
+    fn file(&self, file: &ImageFile, sector: u32, disk: &InMaking) -> Result<Image, Unread> {
         let mut missing = file.used.clone();
         disk.resumed.done.iter().for_each(|range| missing.remove(range));
         let unreadable = match self.unreadable {
@@ -101,73 +132,110 @@ impl Reading<'_> {
             reread_bytes: 0,
             cross_check: Value::Null,
         };
-        Ok(Image { used: file.used.clone(), gaps, capture, read: missing.bytes(), details: json!({}) })
+        let (used, read, details) = (file.used.clone(), missing.bytes(), json!({}));
+        Ok(Image { used, gaps, capture, read, details, epoch: None, base: None, full_compares: 0 })
     }
 
-    /// Reads a device by the view that was chosen for it.
-    pub(super) fn device(
-        mut self,
-        device: &mut Device,
-        node: &std::path::Path,
-        disk: &InMaking,
-    ) -> Result<Image, Unread> {
-        let Device { seen, survey, .. } = device;
-        let snapshot = match seen.is_snapshot() {
-            true => Some(self.between_hooks(|| seen.snapshot())?),
-            false => None,
-        };
-        let node = snapshot.as_ref().map_or_else(|| node.to_owned(), |snapshot| snapshot.device());
-        if snapshot.is_some() {
-            *survey = LiveSurvey::open(&node).map_err(|error| Failure::io("read", &node, error))?;
+    /// Reads the devices by the views that were chosen for them, all of one instant as far as the views allow it. The numbers are
+    /// those of the subjects.
+    fn devices(
+        &mut self,
+        devices: Vec<(usize, &mut Subject)>,
+        disks: &[InMaking],
+        changed: &[Extents],
+    ) -> Result<Vec<(usize, Image)>, Unread> {
+        let mut devices: Vec<_> =
+            devices.into_iter().filter_map(|(number, subject)| taken_apart(number, subject)).collect();
+        let snapshots = self.snapshots(&devices)?;
+        for ((_, path, device), snapshot) in devices.iter_mut().zip(&snapshots) {
+            if let Some(snapshot) = snapshot {
+                *path = snapshot.device();
+                device.survey = LiveSurvey::open(path).map_err(|error| Failure::io("read", path, error))?;
+            }
         }
-        let start = match disk.resumed.done.is_empty() {
-            true => Start::Everything,
-            false => Start::Since { changed: Extents::new(), used: disk.resumed.done.clone() },
-        };
+        let about: Vec<_> = devices
+            .iter()
+            .map(|(number, _, device)| About {
+                number: *number,
+                choice: device.seen.choice.clone(),
+                base: disks[*number].parent(),
+            })
+            .collect();
+        let sources = devices.iter_mut().map(|(number, path, device)| {
+            let Device { seen, survey, .. } = &mut **device;
+            let start = disks[*number].start(&changed[*number]);
+            let used = Box::new(|| Ok(survey.used()?));
+            capture::Source { device: path, view: seen.view(), start, used, sink: &disks[*number].writer }
+        });
         let figures = Figures::new(self.progress);
-        let used = Box::new(|| Ok(survey.used()?));
-        let source = capture::Source { device: &node, view: seen.view(), start, used, sink: &disk.writer };
-        let Reading { unreadable, freeze_budget, cancel, .. } = self;
+        let (unreadable, freeze_budget) = (self.unreadable, self.freeze_budget);
         let options = CaptureOptions { unreadable, freeze_budget, ..CaptureOptions::default() };
-        let hooks = &mut self.hooks;
-        let context = CaptureContext { options, hooks, observer: &figures, cancel: cancel.clone() };
-        let captured = capture(vec![source], context)?;
-        snapshot.map_or(Ok(()), |snapshot| snapshot.check()).map_err(Failure::from)?;
-        described(captured, seen.choice.provider, &seen.choice.reason)
+        let (hooks, cancel) = (&mut self.hooks, self.cancel.clone());
+        let captured = capture(sources.collect(), CaptureContext { options, hooks, observer: &figures, cancel })?;
+        for snapshot in snapshots.into_iter().flatten() {
+            snapshot.check().map_err(Failure::from)?;
+        }
+        described(captured, about)
     }
 
-    /// LVM freezes by itself.
-    fn between_hooks<T>(&mut self, make: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-        use disks::capture::Hooks;
+    /// The snapshots of the devices that are seen by one; LVM freezes by itself.
+    fn snapshots(&mut self, devices: &[(usize, PathBuf, &mut Device)]) -> Outcome<Vec<Option<LvmSnapshot<'static>>>> {
+        if !devices.iter().any(|(_, _, device)| device.seen.is_snapshot()) {
+            return Ok(devices.iter().map(|_| None).collect());
+        }
         let told = self.hooks.before_freeze().map_err(|error| Failure::from(CaptureError::Hook(error)));
-        let made = told.and_then(|()| make());
+        let make = |(_, _, device): &(usize, PathBuf, &mut Device)| {
+            device.seen.is_snapshot().then(|| device.seen.snapshot()).transpose()
+        };
+        let made = told.and_then(|()| devices.iter().map(make).collect());
         self.hooks.after_thaw();
         made
     }
 }
 
-fn described(captured: Captured, provider: Provider, reason: &str) -> Result<Image, Unread> {
-    let consistency = match captured.consistency {
-        Seen::Offline => Consistency::Offline,
-        Seen::Frozen => Consistency::Frozen,
-        Seen::Inconsistent => Consistency::None,
-    };
-    let details = json!({
-        "provider_reason": reason, "pass_figures": captured.passes, "failed_freezes": captured.failed_freezes,
-        "full_compares": captured.full_compares, "disagreements": captured.disagreements, "not_freezable": captured.incapable,
-    });
-    let read = captured.passes.iter().map(|pass| pass.bytes).sum();
+/// What is said about a device that was captured.
+struct About {
+    number: usize,
+    choice: Choice,
+    base: Option<Id>,
+}
+
+fn taken_apart(number: usize, subject: &mut Subject) -> Option<(usize, PathBuf, &mut Device)> {
+    let path = subject.source.path.clone();
+    match &mut subject.source.content {
+        Content::Device(device) => Some((number, path, &mut **device)),
+        Content::File(_) => None,
+    }
+}
+
+fn described(captured: Captured, about: Vec<About>) -> Result<Vec<(usize, Image)>, Unread> {
+    let read: u64 = captured.passes.iter().map(|pass| pass.bytes).sum();
     let passes = u32::try_from(captured.passes.len()).unwrap_or(u32::MAX);
-    let nothing = || Unread::Source(Failure::new("the disk is gone"));
-    let disk = captured.disks.into_iter().next().ok_or_else(nothing)?;
     let json = |value| serde_json::to_value(value).map_err(Failure::from);
-    let capture = Capture {
-        provider: serde_json::to_value(provider).map_err(Failure::from)?.as_str().unwrap_or_default().to_owned(),
-        consistency,
-        passes,
-        freeze_ms: captured.frozen_for.map_or(0, |time| time.as_millis() as u64),
-        reread_bytes: captured.reread_bytes,
-        cross_check: json(disk.cross_check)?,
-    };
-    Ok(Image { used: disk.used, gaps: disk.gaps, capture, read, details })
+    let mut images = Vec::with_capacity(about.len());
+    for (about, disk) in about.into_iter().zip(captured.disks) {
+        let consistency = match (about.choice.provider, captured.consistency) {
+            (Provider::None, _) => Consistency::None,
+            (Provider::Offline, _) => Consistency::Offline,
+            (_, Seen::Offline) => Consistency::Offline,
+            (_, Seen::Frozen | Seen::Inconsistent) => Consistency::Frozen,
+        };
+        let details = json!({
+            "provider_reason": about.choice.reason, "pass_figures": captured.passes,
+            "failed_freezes": captured.failed_freezes, "full_compares": captured.full_compares,
+            "disagreements": captured.disagreements, "not_freezable": captured.incapable,
+        });
+        let capture = Capture {
+            provider: json(about.choice.provider)?.as_str().unwrap_or_default().to_owned(),
+            consistency,
+            passes,
+            freeze_ms: captured.frozen_for.map_or(0, |time| time.as_millis() as u64),
+            reread_bytes: captured.reread_bytes,
+            cross_check: serde_json::to_value(disk.cross_check).map_err(Failure::from)?,
+        };
+        let (used, gaps, epoch, base) = (disk.used, disk.gaps, disk.epoch, about.base);
+        let full_compares = if disk.cross_check.is_some() { captured.full_compares } else { 0 };
+        images.push((about.number, Image { used, gaps, capture, read, details, epoch, base, full_compares }));
+    }
+    Ok(images)
 }

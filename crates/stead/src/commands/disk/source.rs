@@ -13,7 +13,7 @@ use disks::{Extents, ReadAt, SizedFile};
 use platform::hardware::System;
 use platform::{DeviceNumber, Span};
 
-use super::view::{Purpose, Seen};
+use super::view::{Purpose, Seen, Trackers};
 use crate::failure::{Failure, Outcome};
 
 /// What is imaged.
@@ -63,6 +63,9 @@ pub(super) struct Opening<'o> {
     pub(super) inventory: &'o Inventory,
     pub(super) inconsistent: Inconsistent,
     pub(super) purpose: Purpose,
+    pub(super) trackers: &'o Trackers,
+    /// When the run began.
+    pub(super) now: jiff::Timestamp,
     /// The directory of the repository, if it is on this machine.
     pub(super) repository: Option<&'o Path>,
 }
@@ -105,7 +108,7 @@ impl Source {
         File::open(&path).and_then(|handle| handle.sync_all()).map_err(failed)?;
         let mut survey = LiveSurvey::open(&path).map_err(failed)?;
         let used = survey.used().map_err(failed)?;
-        let seen = Seen::choose(&path, opening.inconsistent, opening.purpose)?;
+        let seen = Seen::choose(&path, opening)?;
         let identity = disk.map_or_else(Identity::default, |disk| Identity {
             model: disk.model.clone(),
             serial: disk.serial.clone(),
@@ -116,11 +119,24 @@ impl Source {
         Ok(Source { path, size, sectors, identity, content })
     }
 
+    /// False if it is a file.
+    pub(super) fn is_device(&self) -> bool {
+        matches!(self.content, Content::Device(_))
+    }
+
     /// What was in use when it was opened.
     pub(super) fn used(&self) -> &Extents {
         match &self.content {
             Content::File(file) => &file.used,
             Content::Device(device) => &device.used,
+        }
+    }
+
+    /// The first byte on its disk; 0 of a whole disk or a file, `None` if that cannot be told.
+    pub(super) fn start(&self) -> Option<u64> {
+        match &self.content {
+            Content::File(_) => Some(0),
+            Content::Device(device) => device.seen.span().ok().map(|span| span.start),
         }
     }
 
@@ -143,13 +159,10 @@ impl ImageFile {
 }
 
 impl Device {
-    /// Something that changes whenever an unused device is written to, but for what is told beside it: the tracker's name, or
-    /// the kernel's count of written sectors since this start of the machine.
-    pub(super) fn proof(&self) -> Outcome<(Option<String>, Option<Extents>)> {
-        if let Some((name, changed)) = self.seen.proof()? {
-            return Ok((Some(name), Some(changed)));
-        }
-        Ok((self.count().filter(|_| !self.seen.is_live()), None))
+    /// Something that changes whenever an unused device is written to: the kernel's count of written sectors since this start
+    /// of the machine. Nothing of one that is in use.
+    pub(super) fn count_stamp(&self) -> Option<String> {
+        self.count().filter(|_| !self.seen.is_live())
     }
 
     fn count(&self) -> Option<String> {
