@@ -28,6 +28,7 @@ mod rest;
 mod retry;
 mod runtime;
 mod sftp;
+mod spool;
 mod turns;
 
 pub use backend::{Backend, FileInfo, Hint, Part};
@@ -44,3 +45,4 @@ pub use memory::Memory;
 pub use open::open;
 pub use options::{CREDENTIALS, Options, ReadBack, SETTINGS};
 pub use retry::{Retry, RetryEvent, RetryObserver, RetryOptions};
+pub use spool::{Spool, Unreachable};

@@ -26,6 +26,7 @@ pub mod prune;
 pub mod repository;
 pub mod retention;
 mod runs;
+pub mod send;
 pub mod snapshot;
 pub mod stats;
 pub mod tree;

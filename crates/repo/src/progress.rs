@@ -24,6 +24,8 @@ pub enum Step {
     RemovePacks,
     /// Copying blobs to another repository; items are blobs.
     CopyBlobs,
+    /// Sending packs from a spool; items are packs.
+    SendPacks,
 }
 
 /// Is told about progress, from many threads.

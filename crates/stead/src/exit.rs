@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Failure,
     /// A backup was made, but some of its source could not be read.
     Incomplete,
+    /// An image was captured and waits in a spool: restic has no such thing.
+    NotSent,
     /// There is no repository at the location.
     NoRepository,
     /// Somebody else's lock is in the way.
@@ -30,6 +32,7 @@ impl Exit {
             Exit::Success => 0,
             Exit::Failure => 1,
             Exit::Incomplete => 3,
+            Exit::NotSent => 20,
             Exit::NoRepository => 10,
             Exit::Locked => 11,
             Exit::WrongPassword => 12,

@@ -51,6 +51,19 @@ impl Failure {
         Failure { exit: Some(Exit::Incomplete), ..Failure::new(message) }
     }
 
+    /// An image that was captured and waits in a spool.
+    pub(crate) fn not_sent(message: impl Into<String>) -> Failure {
+        Failure { exit: Some(Exit::NotSent), ..Failure::new(message) }
+    }
+
+    /// The storage's error behind it, if it is one.
+    pub(crate) fn storage_error(&self) -> Option<&backend::Error> {
+        self.causes().find_map(|error| match error.downcast_ref() {
+            Some(repo::Error::Backend(error)) => Some(error),
+            _ => error.downcast_ref::<backend::Error>(),
+        })
+    }
+
     /// The same failure with advice.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());

@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use backend::{
-    Backend, Cache, Class, Clock, Limit, Limiter, Location, Retry, RetryEvent, RetryObserver, RetryOptions, SystemClock,
+    Backend, Cache, Class, Clock, Id, Limit, Limiter, Location, Retry, RetryEvent, RetryObserver, RetryOptions, Spool,
+    SystemClock, Unreachable,
 };
 use repo::key::KeyOrigin;
 use repo::lock::{Lock, LockKind, LockOptions, LockOwner};
@@ -43,6 +44,19 @@ pub(crate) struct Opened {
     pub(crate) directory: Option<PathBuf>,
     /// A cache that is thrown away at the end, last of all.
     _room: Option<FreshCache>,
+}
+
+/// A repository as a spool before it shows it. Nothing is locked: what is written stays in the spool, and is proved to fit when
+/// it is sent.
+pub(crate) struct Spooled {
+    /// Writes stay in the spool.
+    pub(crate) repo: Arc<Repository>,
+    /// The spool.
+    pub(crate) spool: Arc<Spool>,
+    /// Why the repository cannot be reached.
+    pub(crate) offline: Option<String>,
+    /// Its directory, if it is in one on this machine.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// Which copies of metadata on this machine a command believes.
@@ -151,6 +165,55 @@ impl Context {
         self.open_with(&target, beside, Cancel::default(), Believes::Cache)
     }
 
+    /// Opens through the spool in a directory, which may have spools of several repositories. Without the storage it works if
+    /// the spool was used before.
+    pub(crate) fn open_spooled(&self, directory: &Path) -> Outcome<Spooled> {
+        let target = self.target()?;
+        let root = directory.join(Id::of(target.location.as_bytes()).short().to_string());
+        let (far, offline) = match self.storage(&target.location) {
+            Ok(far) => (far, None),
+            Err(failure) => self.unreachable(&target.location, &root, failure)?,
+        };
+        let spool = Spool::new(&root, Arc::clone(&far));
+        if offline.is_none() {
+            Repository::require(&*far)?;
+            spool.prepare().doing(|| format!("cannot use the spool in {}", directory.display()))?;
+        }
+        let cache = Some(root.join("cache"));
+        let key_hint = target.key_hint.clone();
+        let options = OpenOptions { key_hint, cache, cancel: Cancel::default(), ..self.open_options() };
+        let storage: Arc<dyn Backend> = Arc::new(spool);
+        let repo = open_with_password(&target, &storage, &options)?;
+        // The cache of metadata lies between the spool and the storage.
+        let known = match self.settings.cache.as_deref() {
+            Some(base) => self.cached_storage(&target.location, base, far, repo.id()),
+            None => far,
+        };
+        let spool = Arc::new(Spool::new(&root, known));
+        let repo = Arc::new(repo.through(|_, _| Arc::clone(&spool) as _));
+        let directory = local_directory(&target.location);
+        Ok(Spooled { repo, spool, offline, directory })
+    }
+
+    /// What stands for a storage that cannot be reached, and why it cannot.
+    fn unreachable(
+        &self,
+        location: &str,
+        root: &Path,
+        failure: Failure,
+    ) -> Outcome<(Arc<dyn Backend>, Option<String>)> {
+        let Some(error) = failure.storage_error().filter(|error| error.class == Class::Offline) else {
+            return Err(failure);
+        };
+        if !root.join("config").exists() {
+            return Err(failure.hint("a spool works without the network once it was used with it"));
+        }
+        let why = error.to_string();
+        self.output()
+            .warn(format_args!("the repository cannot be reached ({why}): what is captured waits in the spool"));
+        Ok((Arc::new(Unreachable::new(shown(location), error)), Some(why)))
+    }
+
     /// The repository that was named, or the user's own.
     fn target(&self) -> Outcome<Target> {
         self.named_or_own()?.ok_or_else(nothing_named)
@@ -202,10 +265,7 @@ impl Context {
         let repo = Arc::new(repo);
         self.remark_on(&repo)?;
         let lock = self.lock(&repo, beside)?;
-        let directory = match target.location.parse() {
-            Ok(Location::Local(path)) => Some(path),
-            _ => None,
-        };
+        let directory = local_directory(&target.location);
         Ok(Opened { lock, repo, directory, _room: room })
     }
 
@@ -332,16 +392,21 @@ impl Context {
 
     /// Puts the cache of metadata below `base` before storage that is not on this machine.
     fn cached(&self, location: &str, base: Option<&Path>, repo: Repository) -> Repository {
-        let is_local = matches!(location.parse(), Ok(Location::Local(_)));
-        let Some(base) = base.filter(|_| !is_local) else { return repo };
-        let output = self.output();
-        repo.through(|storage, id| match Cache::new(Arc::clone(&storage), base, &id.to_string()) {
+        let Some(base) = base else { return repo };
+        repo.through(|storage, id| self.cached_storage(location, base, storage, id))
+    }
+
+    fn cached_storage(&self, location: &str, base: &Path, storage: Arc<dyn Backend>, id: &Id) -> Arc<dyn Backend> {
+        if local_directory(location).is_some() {
+            return storage;
+        }
+        match Cache::new(Arc::clone(&storage), base, &id.to_string()) {
             Ok(cache) => Arc::new(cache),
             Err(error) => {
-                output.warn(format_args!("working without a cache in {}: {error}", base.display()));
+                self.output().warn(format_args!("working without a cache in {}: {error}", base.display()));
                 storage
             }
-        })
+        }
     }
 
     fn http_options(&self) -> backend::HttpOptions {
@@ -369,6 +434,14 @@ impl Context {
             clock: Arc::clone(&self.clock),
             cancel: self.cancel.clone(),
         }
+    }
+}
+
+/// The directory that a location names, if it is one on this machine.
+fn local_directory(location: &str) -> Option<PathBuf> {
+    match location.parse() {
+        Ok(Location::Local(path)) => Some(path),
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod picture;
 pub mod sample;
 pub mod server;
 pub mod shop;
+pub mod wire;
 
 pub use authority::{Authority, Certificate, Validity};
 pub use faulty_backend::FaultyBackend;
@@ -18,3 +19,4 @@ pub use peer::Peer;
 pub use picture::Picture;
 pub use server::{Server, free_port};
 pub use shop::Shop;
+pub use wire::Wire;

@@ -53,7 +53,8 @@ impl CaptureError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             CaptureError::NotConverging(_) => Some(
-                "back up at a quieter time, to a faster repository or through a spool, allow a longer freeze or more memory \
+                "back up at a quieter time, to a faster repository, or through a spool on another disk (--spool \
+                 DIRECTORY); allow a longer freeze or more memory \
                  for it, or take a snapshot below the filesystem",
             ),
             CaptureError::ThawedEarly { .. } => {

@@ -9,7 +9,9 @@ mod job;
 mod list;
 mod report;
 mod restore;
+mod send;
 mod source;
+mod spool;
 mod state;
 mod unwatch;
 mod view;
@@ -37,6 +39,7 @@ enum Verb {
     Backup(backup::Args),
     Restore(restore::Args),
     List(list::Args),
+    Send(send::Args),
     Watch(watch::Args),
     Unwatch(unwatch::Args),
 }
@@ -47,6 +50,7 @@ impl Args {
             Verb::Backup(args) => args.run(context),
             Verb::Restore(args) => args.run(context),
             Verb::List(args) => args.run(context),
+            Verb::Send(args) => args.run(context),
             Verb::Watch(args) => args.run(context),
             Verb::Unwatch(args) => args.run(context),
         }

@@ -107,6 +107,7 @@ fn name(step: Step) -> &'static str {
         Step::RewriteIndex => "writing the index",
         Step::RemovePacks => "removing packs",
         Step::CopyBlobs => "copying",
+        Step::SendPacks => "sending",
     }
 }
 

@@ -1,6 +1,7 @@
 //! `stead disk backup`: disks become snapshots.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use disks::capture::Unreadable;
@@ -9,14 +10,16 @@ use disks::inventory::Inventory;
 use disks::manifest::State;
 use disks::provider::Inconsistent;
 use platform::hardware::System;
+use repo::Repository;
 
 use super::hooks::Commands;
 use super::job::{Job, Subject};
 use super::report::Report;
 use super::source::{Opening, Source};
+use super::spool::{Wish, send_all, tell};
 use super::view::{Purpose, Trackers};
 use crate::failure::{Failure, Outcome};
-use crate::open::{Context, Opened, Writes};
+use crate::open::{Context, Writes};
 use crate::output::Output;
 
 /// Image disks, in use or not, or files that hold a disk
@@ -67,6 +70,11 @@ pub(crate) struct Args {
     /// Keep the state that an interrupted run is taken up from in this directory (at most 16 MiB)
     #[arg(long, value_name = "DIRECTORY")]
     pub(super) state_dir: Option<PathBuf>,
+    /// Keep what is read in this directory (on another disk or a stick) until everything is read, then send it: a disk is
+    /// captured at its own speed. What could not be sent is sent by `stead disk send`. `auto`: `spool` below the state
+    /// directory, if the repository is not on this machine and that place is on none of the disks and has room for all of them
+    #[arg(long, value_name = "DIRECTORY|auto|none", default_value = "none")]
+    spool: Wish,
     /// Read and write nothing, only tell what would be read
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -76,13 +84,37 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         self.check_names()?;
         let inventory = Inventory::of(&System::this(), &platform::hostname())?;
+        if let Some(spool) = self.spool.directory(context, &self.disks, &inventory)?.filter(|_| !self.dry_run) {
+            return self.through_spool(context, &inventory, &spool);
+        }
         let writes = if self.dry_run { Writes::Nothing } else { Writes::Snapshots };
         let opened = context.open_for_backup(writes)?;
+        let place = Place { repo: &opened.repo, directory: opened.directory.as_deref(), name: "repository" };
+        let incomplete = self.all_groups(context, place, &inventory)?;
+        opened.close(context.output());
+        Args::complete(incomplete)
+    }
+
+    /// Captures into a spool, and sends what waits there.
+    fn through_spool(&self, context: &Context, inventory: &Inventory, spool: &Path) -> Outcome {
+        let spooled = context.open_spooled(spool)?;
+        let place = Place { repo: &spooled.repo, directory: spooled.directory.as_deref(), name: "spool" };
+        let incomplete = self.all_groups(context, place, inventory)?;
+        let sent = send_all(context, spool, &spooled)?;
+        tell(context.output(), spool, &sent)?;
+        Args::complete(incomplete)
+    }
+
+    /// Makes all snapshots; what of them is not complete, though it should be.
+    fn all_groups(&self, context: &Context, place: Place<'_>, inventory: &Inventory) -> Outcome<Vec<String>> {
         let mut incomplete = Vec::new();
         for group in self.groups() {
-            incomplete.extend(self.group(context, &opened, &inventory, group)?);
+            incomplete.extend(self.group(context, place, inventory, group)?);
         }
-        opened.close(context.output());
+        Ok(incomplete)
+    }
+
+    fn complete(incomplete: Vec<String>) -> Outcome {
         match incomplete.is_empty() {
             true => Ok(()),
             false => Err(Failure::incomplete(format!("the image of {} is not complete", incomplete.join(", ")))
@@ -109,12 +141,12 @@ impl Args {
     fn group(
         &self,
         context: &Context,
-        opened: &Opened,
+        place: Place<'_>,
         inventory: &Inventory,
         group: Vec<usize>,
     ) -> Outcome<Vec<String>> {
         let trackers = Trackers::default();
-        let opening = self.opening(context, inventory, opened.directory.as_deref(), &trackers);
+        let opening = self.opening(context, inventory, place.directory, &trackers);
         let mut subjects = Vec::new();
         for number in group {
             let source = Source::open(&self.disks[number], opening)?;
@@ -124,9 +156,9 @@ impl Args {
         }
         refuse_twins(&subjects)?;
         let hardware = serde_json::to_value(inventory)?;
-        let report = Report::new(context.output());
+        let report = Report::new(context.output(), place.name);
         let paths: Vec<String> = subjects.iter().map(|subject| subject.source.path.display().to_string()).collect();
-        let job = Job { args: self, context, repo: &opened.repo, hardware, subjects, report };
+        let job = Job { args: self, context, repo: place.repo, hardware, subjects, report };
         if self.dry_run {
             job.plan()?;
             return Ok(Vec::new());
@@ -160,6 +192,16 @@ impl Args {
         let (before, after) = (self.hook_before.clone(), self.hook_after.clone());
         Commands { before, after, limit: Duration::from_secs_f64(self.hook_limit), output }
     }
+}
+
+/// Where snapshots go first.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    repo: &'p Arc<Repository>,
+    /// The directory of the repository, if it is on this machine.
+    directory: Option<&'p Path>,
+    /// For people.
+    name: &'static str,
 }
 
 /// Two disks of one name cannot be in one snapshot.

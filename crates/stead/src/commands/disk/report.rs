@@ -19,12 +19,13 @@ use crate::render::{size, time};
 pub(super) struct Report {
     output: Output,
     begin: Instant,
+    place: &'static str,
 }
 
 impl Report {
-    /// From now on.
-    pub(super) fn new(output: Output) -> Report {
-        Report { output, begin: Instant::now() }
+    /// From now on; what is new goes to that place.
+    pub(super) fn new(output: Output, place: &'static str) -> Report {
+        Report { output, begin: Instant::now(), place }
     }
 
     pub(super) fn warnings(&self, subjects: &[Subject]) {
@@ -128,7 +129,7 @@ impl Report {
             self.disk(subject, image, &clock)?;
         }
         let (added, packed) = (size::bytes(summary.data_added), size::bytes(summary.data_added_packed));
-        self.output.remark(format_args!("Added to the repository: {added} ({packed} stored)"))?;
+        self.output.remark(format_args!("Added to the {}: {added} ({packed} stored)", self.place))?;
         self.output.remark(format_args!("snapshot {} saved", done.saved.id.short()))
     }
 
