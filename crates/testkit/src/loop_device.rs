@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long what an earlier test left may take to go away.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// True for root; otherwise the test is skipped by name (or fails where nothing may be skipped).
 pub fn is_root_or_skip() -> bool {
@@ -36,7 +40,22 @@ impl LoopDevice {
     pub fn attach_with(file: &Path, words: &[&str]) -> LoopDevice {
         let file = file.to_str().expect("tests name their files in UTF-8");
         let args: Vec<&str> = ["--find", "--show"].iter().chain(words).copied().chain([file]).collect();
-        LoopDevice { path: PathBuf::from(succeeds("losetup", &args).trim()) }
+        let device = LoopDevice { path: PathBuf::from(succeeds("losetup", &args).trim()) };
+        device.forget_earlier_partitions();
+        device
+    }
+
+    /// Partitions of the disk that had this number before stay as long as somebody has them open (btrfs lets go late).
+    fn forget_earlier_partitions(&self) {
+        let name = self.path.file_name().expect("a device has a name").to_string_lossy().into_owned();
+        let is_partition = |entry: &std::fs::DirEntry| entry.path().join("partition").exists();
+        let entries = || std::fs::read_dir(format!("/sys/block/{name}")).into_iter().flatten().flatten();
+        let begin = Instant::now();
+        while entries().any(|entry| is_partition(&entry)) {
+            assert!(begin.elapsed() < PATIENCE, "partitions of an earlier {name} do not go away");
+            self.hide_partitions();
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// A new sparse file of that size, attached.
