@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod chunk;
 pub mod extents;
+pub mod files;
 pub mod freezer;
 pub mod image;
 pub mod inventory;

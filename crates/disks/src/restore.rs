@@ -4,7 +4,7 @@
 //! are fetched pack by pack, several at a time, and written past the page cache on devices. What is not in use reads as zeros
 //! afterwards, unless the plan says otherwise. A restore that was cut off goes on by comparing what is there.
 
-mod fetch;
+pub(crate) mod fetch;
 mod marker;
 mod plan;
 mod run;

@@ -6,16 +6,16 @@
 mod bitmap;
 pub(crate) mod fields;
 mod free_list;
-mod source;
+pub(crate) mod source;
 
 mod btrfs;
-mod exfat;
+pub(crate) mod exfat;
 mod ext;
-mod fat;
+pub(crate) mod fat;
 mod foreign;
 mod luks;
 pub mod lvm;
-mod ntfs;
+pub(crate) mod ntfs;
 mod swap;
 mod xfs;
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bolero::check;
 use stead_disks::ReadAt;
+use stead_disks::files::{self, FilesError};
 use stead_disks::survey::Survey;
 use stead_disks::used::{self, Taken};
-use testkit::loop_device::succeeds;
+use testkit::loop_device::{LoopDevice, is_root_or_skip, succeeds};
+use testkit::{Peer, sample};
 
 const SHORT: Duration = Duration::from_secs(3);
 const MIB: u64 = 1 << 20;
@@ -110,6 +112,204 @@ fn fuzz(size: u64, words: &str, run: fn(&dyn ReadAt)) {
         let damaged = good.lock().unwrap().damaged(edits);
         run(&damaged);
     });
+}
+
+/// Reads files out of a volume: whatever the bytes are, it ends, and hands over no more than it says.
+fn read_files(volume: &Sparse) {
+    let Ok(filesystem) = files::open_volume(Arc::new(volume.clone())) else { return };
+    let Ok(root) = filesystem.root() else { return };
+    let (mut entries, mut bytes) = (0, 0);
+    let walked = files::walk(&*filesystem, &root, &mut |path, found| {
+        entries += 1;
+        if entries > 2000 {
+            return Err(FilesError::Stopped);
+        }
+        let Ok(entry) = found else { return Ok(()) };
+        assert!(!path.is_empty() && !entry.name.is_empty());
+        let mut own = 0;
+        let read = filesystem.read(entry, &mut |piece| {
+            (own, bytes) = (own + piece.len() as u64, bytes + piece.len());
+            if bytes > 64 << 20 { Err(FilesError::Stopped) } else { Ok(()) }
+        });
+        assert!(read.is_err() || own == entry.size, "{own} bytes of {}", entry.size);
+        _ = filesystem.link(entry);
+        Ok(())
+    });
+    _ = (walked, files::find(&*filesystem, b"folder/inner/large"));
+}
+
+/// Damages a volume with files in it. Edits go everywhere, and in pairs to the same page, so that one may undo a checksum.
+fn fuzz_files(image: &[u8]) {
+    let good = Mutex::new(Sparse::of(image));
+    read_files(&good.lock().unwrap());
+    check!().with_test_time(SHORT).with_type::<Vec<(u16, u16, u8)>>().for_each(|edits| {
+        let damaged = good.lock().unwrap().damaged(edits);
+        read_files(&damaged);
+    });
+}
+
+/// A folder with some files and folders.
+fn folder() -> tempfile::TempDir {
+    let room = tempfile::tempdir().unwrap();
+    let inner = room.path().join("folder/inner");
+    std::fs::create_dir_all(&inner).unwrap();
+    std::fs::write(inner.join("large"), sample::random_bytes(1, 300_000)).unwrap();
+    std::os::unix::fs::symlink("large", inner.join("link")).unwrap();
+    (0..40).for_each(|number| std::fs::write(inner.join(format!("a name of some length {number}")), "x").unwrap());
+    room
+}
+
+fn made_with(size: u64, words: &str, fill: impl FnOnce(&str)) -> Vec<u8> {
+    let room = tempfile::tempdir().unwrap();
+    let image = room.path().join("image");
+    std::fs::File::create(&image).unwrap().set_len(size).unwrap();
+    let name = image.to_str().unwrap();
+    let words: Vec<&str> = words.split(' ').chain([name]).collect();
+    succeeds(words[0], &words[1..]);
+    fill(name);
+    std::fs::read(&image).unwrap()
+}
+
+#[test]
+fn files_of_ext() {
+    let folder = folder();
+    for features in ["metadata_csum", "^metadata_csum", "^metadata_csum,^extents,^64bit,^has_journal"] {
+        let words = format!("mkfs.ext4 -q -F -b1024 -N 256 -O {features} -d {}", folder.path().display());
+        fuzz_files(&made_with(20 * MIB, &words, |_| {}));
+    }
+}
+
+#[test]
+fn files_of_ntfs() {
+    let folder = folder();
+    let image = made_with(20 * MIB, "mkntfs -F -Q -q", |image| {
+        for (number, file) in ["large", "a name of some length 1", "a name of some length 2"].iter().enumerate() {
+            let from = folder.path().join("folder/inner").join(file);
+            succeeds("ntfscp", &[image, from.to_str().unwrap(), &format!("file {number}")]);
+        }
+    });
+    fuzz_files(&image);
+}
+
+#[test]
+fn files_of_fat() {
+    if Peer::find("mcopy").is_none() {
+        return;
+    }
+    let folder = folder();
+    for words in ["mkfs.fat -F12", "mkfs.fat -F16", "mkfs.fat -F32 -s1"] {
+        let size = if words.contains("12") { 2 } else { 40 };
+        let image = made_with(size * MIB, words, |image| {
+            let from = folder.path().join("folder");
+            std::fs::remove_file(from.join("inner/link")).unwrap_or_default();
+            succeeds("mcopy", &["-s", "-Q", "-i", image, from.to_str().unwrap(), "::"]);
+        });
+        fuzz_files(&image);
+    }
+}
+
+#[test]
+fn files_of_exfat() {
+    if !is_root_or_skip() || Peer::find("mount.exfat-fuse").is_none() {
+        return;
+    }
+    let folder = folder();
+    std::fs::remove_file(folder.path().join("folder/inner/link")).unwrap();
+    let image = made_with(20 * MIB, "mkfs.exfat", |image| {
+        let mounted = folder.path().join("mounted");
+        std::fs::create_dir(&mounted).unwrap();
+        let place = mounted.to_str().unwrap();
+        let device = LoopDevice::attach(std::path::Path::new(image));
+        succeeds("mount.exfat-fuse", &[device.name(), place]);
+        succeeds("cp", &["-r", folder.path().join("folder").to_str().unwrap(), place]);
+        succeeds("umount", &[place]);
+        while Command::new("fuser").arg(device.path()).output().is_ok_and(|output| output.status.success()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    fuzz_files(&image);
+}
+
+/// Puts the right checksums under what was changed of LVM's metadata, so that the parser behind them is reached.
+fn resealed(damaged: &Sparse) -> Sparse {
+    const HEADER: u64 = 4096;
+    let crc = |bytes: &[u8]| {
+        let mut hasher = crc32fast::Hasher::new_with_initial(!0xf597_a6cf);
+        hasher.update(bytes);
+        !hasher.finalize()
+    };
+    let mut sealed = damaged.clone();
+    let mut header = [0; 512];
+    sealed.read_at(HEADER, &mut header).unwrap();
+    let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap());
+    let (offset, size) = (number(40), number(48));
+    let mut text = vec![0; size.min(1 << 20) as usize];
+    if offset < MIB && sealed.read_at(HEADER + offset, &mut text).is_ok() {
+        header[56..60].copy_from_slice(&crc(&text).to_le_bytes());
+    }
+    let sum = crc(&header[4..]);
+    header[..4].copy_from_slice(&sum.to_le_bytes());
+    let mut label = [0; 512];
+    sealed.read_at(512, &mut label).unwrap();
+    let label_sum = crc(&label[20..]).to_le_bytes();
+    for (at, bytes) in [(HEADER, &header[..4]), (HEADER + 56, &header[56..60]), (512 + 16, &label_sum[..])] {
+        sealed.changes.extend((at..).zip(bytes.iter().copied()));
+    }
+    sealed
+}
+
+#[test]
+fn lvm() {
+    if !is_root_or_skip() {
+        return;
+    }
+    let room = tempfile::tempdir().unwrap();
+    let image = room.path().join("image");
+    let name = format!("fuzz{}", std::process::id());
+    {
+        let device = LoopDevice::create(&image, 40 * MIB);
+        succeeds("vgcreate", &["--yes", &name, device.name()]);
+        let (backup, volumes) = (room.path().join("backup"), include_str!("used_maps/volumes.txt"));
+        let file = backup.to_str().unwrap();
+        succeeds("vgcfgbackup", &["-f", file, &name]);
+        let text = std::fs::read_to_string(&backup).unwrap();
+        let end = text.rfind("\n}").unwrap();
+        std::fs::write(&backup, format!("{}{volumes}{}", &text[..end], &text[end..])).unwrap();
+        succeeds("vgcfgrestore", &["-f", file, &name]);
+    }
+    let good = Sparse::of(&std::fs::read(&image).unwrap());
+    let usage = used::examine(&good, Taken::AsFound);
+    assert!(matches!(&usage.inside, Some(used::Inside::Lvm(lvm)) if lvm.volumes.len() == 1), "{:?}", usage.warnings);
+    assert_eq!(used::examine(&resealed(&good), Taken::AsFound), usage, "the same checksums");
+    let good = Mutex::new(good);
+    check!().with_test_time(SHORT).with_type::<Vec<(u16, u16, u8)>>().for_each(|edits| {
+        let damaged = good.lock().unwrap().damaged(edits);
+        examine(&damaged);
+        examine(&resealed(&damaged));
+    });
+}
+
+#[test]
+fn luks() {
+    if Peer::find("cryptsetup").is_none() {
+        return;
+    }
+    let room = tempfile::tempdir().unwrap();
+    let key = room.path().join("key");
+    std::fs::write(&key, "secret").unwrap();
+    for version in ["luks1", "luks2"] {
+        let image = room.path().join(version);
+        std::fs::File::create(&image).unwrap().set_len(40 * MIB).unwrap();
+        let words = ["-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--type", version, "luksFormat"];
+        let files = [image.to_str().unwrap(), key.to_str().unwrap()];
+        succeeds("cryptsetup", &[&words[..], &files].concat());
+        let good = Mutex::new(Sparse::of(&std::fs::read(&image).unwrap()));
+        assert!(used::examine(&*good.lock().unwrap(), Taken::AsFound).inside.is_some());
+        check!().with_test_time(SHORT).with_type::<Vec<(u16, u16, u8)>>().for_each(|edits| {
+            let damaged = good.lock().unwrap().damaged(edits);
+            examine(&damaged);
+        });
+    }
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub use mounts::{Mount, mount_special, mounts};
 pub use names::NameList;
 pub use partitions::{add_partition, delete_partition};
 pub use process::{
-    ProcessIdentity, current_gid, current_uid, effective_uid, hostname, is_process_alive, raise_open_files_limit,
-    username,
+    ProcessIdentity, current_gid, current_uid, effective_uid, hostname, is_process_alive, kill_group,
+    raise_open_files_limit, username,
 };
 pub use sparse::{Span, next_span, punch_hole, reserve};
 pub use stat::{FileType, Stat, Time};

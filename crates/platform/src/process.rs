@@ -38,6 +38,15 @@ pub fn is_process_alive(pid: u32) -> bool {
     }
 }
 
+/// Kills all processes of the group that a process leads; success if none is left.
+pub fn kill_group(leader: u32) -> std::io::Result<()> {
+    let group = i32::try_from(leader).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::InvalidInput)?;
+    match rustix::process::kill_process_group(group, rustix::process::Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A process that cannot be mistaken for a later one of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessIdentity {

@@ -5,6 +5,7 @@
 mod blobs;
 mod contender;
 mod corpus;
+mod disks;
 mod floor;
 mod instructions;
 mod measure;
@@ -34,6 +35,9 @@ struct Options {
 
 /// Runs what is asked for and writes the report.
 pub(crate) fn run(words: &[&str]) -> Outcome {
+    if let ["disks", words @ ..] = words {
+        return disks::run(words);
+    }
     let options = Options::parse(words)?;
     match options.blobs {
         Some(count) => blobs::run(count),

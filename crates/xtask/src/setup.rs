@@ -6,7 +6,7 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 39] = [
+const PACKAGES: [&str; 41] = [
     "acl",
     "attr",
     "btrfs-progs",
@@ -38,6 +38,7 @@ const PACKAGES: [&str; 39] = [
     "partclone",
     "pkg-config",
     "postgresql",
+    "psmisc",
     "python3-dev",
     "python3-venv",
     "strace",
@@ -46,6 +47,7 @@ const PACKAGES: [&str; 39] = [
     "valgrind",
     "xfsprogs",
     "xz-utils",
+    "zstd",
 ];
 
 /// The version that `.ci/run` was written for.

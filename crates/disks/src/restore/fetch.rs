@@ -8,15 +8,15 @@ use repo::{BlobHandle, BlobKind, Repository};
 
 /// A chunk that is to be fetched.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    pub(super) chunk: u64,
-    pub(super) id: Id,
+pub(crate) struct Piece {
+    pub(crate) chunk: u64,
+    pub(crate) id: Id,
     location: BlobLocation,
 }
 
 /// One request: a range of a pack, and the pieces in it.
 #[derive(Debug)]
-pub(super) struct Fetch {
+pub(crate) struct Fetch {
     pack: Id,
     offset: u64,
     length: u64,
@@ -32,7 +32,7 @@ const WIDEST_GAP: u64 = 256 << 10;
 
 /// Finds out where chunks are, and joins them to requests in the order of their first chunks. Chunks that are nowhere come
 /// back as they are.
-pub(super) fn plan(repo: &Repository, chunks: &[(u64, Id)]) -> repo::Result<(Vec<Fetch>, Vec<u64>)> {
+pub(crate) fn plan(repo: &Repository, chunks: &[(u64, Id)]) -> repo::Result<(Vec<Fetch>, Vec<u64>)> {
     let index = repo.index()?;
     let (mut pieces, mut lost) = (Vec::with_capacity(chunks.len()), Vec::new());
     for (chunk, id) in chunks {
@@ -80,10 +80,10 @@ fn piece_end(piece: &Piece) -> u64 {
 }
 
 /// Takes a blob with all chunks that it is, or why it cannot be had.
-pub(super) type Each<'e> = dyn FnMut(&[Piece], Result<&[u8], repo::Error>) + 'e;
+pub(crate) type Each<'e> = dyn FnMut(&[Piece], Result<&[u8], repo::Error>) + 'e;
 
 /// One thread's way from packs to chunks.
-pub(super) struct Fetcher<'r> {
+pub(crate) struct Fetcher<'r> {
     repo: &'r Repository,
     codec: Codec,
     stored: Vec<u8>,
@@ -91,13 +91,13 @@ pub(super) struct Fetcher<'r> {
 }
 
 impl<'r> Fetcher<'r> {
-    pub(super) fn new(repo: &'r Repository) -> Fetcher<'r> {
+    pub(crate) fn new(repo: &'r Repository) -> Fetcher<'r> {
         Fetcher { repo, codec: Codec::new(Compression::Auto), stored: Vec::new(), scratch: Vec::new() }
     }
 
     /// Reads a range and hands out each blob with all chunks that it is, or why it cannot be had. Damage is believed only
     /// after the blob was read again by itself, from wherever else it lies.
-    pub(super) fn fetch(&mut self, fetch: &Fetch, each: &mut Each<'_>) {
+    pub(crate) fn fetch(&mut self, fetch: &Fetch, each: &mut Each<'_>) {
         let part = Part::Range { offset: fetch.offset, length: fetch.length };
         let file = FileName::new(FileKind::Pack, fetch.pack);
         let read = self.repo.backend().read(&file, part, &mut self.stored);

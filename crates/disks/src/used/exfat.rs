@@ -18,12 +18,18 @@ const PIECE: u64 = 1 << 20;
 /// A root directory longer than this is damaged: 256 MiB is the format's limit for any.
 const LONGEST: u64 = 256 << 20;
 
-struct Exfat {
-    cluster: u64,
-    clusters: u64,
-    heap: u64,
-    fat: u64,
-    root: u32,
+/// What the boot sector says, checked.
+pub(crate) struct Exfat {
+    /// Bytes of a cluster.
+    pub(crate) cluster: u64,
+    /// How many there are.
+    pub(crate) clusters: u64,
+    /// Where cluster 2 begins.
+    pub(crate) heap: u64,
+    /// Where the table begins.
+    pub(crate) fat: u64,
+    /// The root directory's first cluster.
+    pub(crate) root: u32,
     size: u64,
 }
 
@@ -57,7 +63,7 @@ pub(super) fn examine(source: &Source<'_>) -> Found {
 }
 
 impl Exfat {
-    fn parse(source: &Source<'_>, record: &[u8]) -> Result<Exfat, Damage> {
+    pub(crate) fn parse(source: &Source<'_>, record: &[u8]) -> Result<Exfat, Damage> {
         let (sector_bits, cluster_bits) = (byte(record, 108), byte(record, 109));
         if !(9..=12).contains(&sector_bits) || cluster_bits > 25 - sector_bits {
             return wrong("the boot sector's sizes make no sense");

@@ -14,18 +14,23 @@ const FAT16: u64 = 4085;
 /// Bytes of the table read at once: whole entries of every width.
 const PIECE: u64 = 3 * (256 << 10);
 
-struct Fat {
-    kind: Kind,
+/// What the boot sector says.
+pub(crate) struct Fat {
+    pub(crate) kind: Kind,
     sector: u64,
-    cluster: u64,
-    clusters: u64,
+    /// Bytes of a cluster.
+    pub(crate) cluster: u64,
+    /// How many there are.
+    pub(crate) clusters: u64,
     /// Where cluster 2 begins.
-    heap: u64,
+    pub(crate) heap: u64,
     size: u64,
-    table: u64,
-    table_size: u64,
+    /// Where the first table begins.
+    pub(crate) table: u64,
+    /// Bytes of each.
+    pub(crate) table_size: u64,
     /// Tables that must agree.
-    copies: Vec<u64>,
+    pub(crate) copies: Vec<u64>,
 }
 
 pub(super) fn examine(source: &Source<'_>) -> Found {
@@ -55,7 +60,7 @@ pub(super) fn examine(source: &Source<'_>) -> Found {
 
 impl Fat {
     /// A FAT boot sector has no name; it is one if its numbers can be true.
-    fn parse(record: &[u8]) -> Option<Fat> {
+    pub(crate) fn parse(record: &[u8]) -> Option<Fat> {
         let (sector, per_cluster) = (u64::from(le16(record, 11)), u64::from(byte(record, 13)));
         let (reserved, tables) = (u64::from(le16(record, 14)), u64::from(byte(record, 16)));
         let roots = u64::from(le16(record, 17));

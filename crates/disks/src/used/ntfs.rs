@@ -4,7 +4,7 @@
 //! follows the last cluster, the copy of the boot sector, is used.
 
 mod directory;
-mod record;
+pub(crate) mod record;
 
 use super::bitmap;
 use super::fields::{byte, le16, le32, le64, part, wide_text};
@@ -21,7 +21,19 @@ const BITMAP: u64 = 6;
 
 const PIECE: u64 = 1 << 20;
 
-/// What the boot sector says, checked, and where the file records are.
+/// What the boot sector says, checked.
+pub(crate) struct Shape {
+    /// Bytes of a cluster.
+    pub(crate) cluster: u64,
+    /// How many there are.
+    pub(crate) clusters: u64,
+    /// Bytes of a file record.
+    pub(crate) record: u64,
+    /// The cluster where the file records begin.
+    pub(crate) files: u64,
+}
+
+/// What the boot sector says, and where the file records are.
 pub(crate) struct Ntfs<'a> {
     source: &'a Source<'a>,
     cluster: u64,
@@ -55,8 +67,9 @@ pub(super) fn examine(source: &Source<'_>) -> Found {
     Ok(Some(usage))
 }
 
-impl<'a> Ntfs<'a> {
-    fn open(source: &'a Source<'a>, boot: &[u8]) -> Result<Ntfs<'a>, Damage> {
+impl Shape {
+    /// Reads the boot sector of a volume of `size` bytes.
+    pub(crate) fn parse(boot: &[u8], size: u64) -> Result<Shape, Damage> {
         let sector = u64::from(le16(boot, 11));
         let per_cluster = match byte(boot, 13) {
             small @ ..=128 => u64::from(small),
@@ -68,7 +81,7 @@ impl<'a> Ntfs<'a> {
             return wrong("the boot sector's sizes make no sense");
         }
         let sectors = le64(boot, 40);
-        if sectors.checked_mul(sector).is_none_or(|size| size > source.size()) {
+        if sectors.checked_mul(sector).is_none_or(|bytes| bytes > size) {
             return wrong(format!("{sectors} sectors are more than the volume has"));
         }
         let record = match byte(boot, 64) as i8 {
@@ -78,8 +91,14 @@ impl<'a> Ntfs<'a> {
         if !(512..=65536).contains(&record) || !record.is_power_of_two() {
             return wrong("the size of a file record makes no sense");
         }
-        let clusters = sectors / per_cluster;
-        let mut ntfs = Ntfs { source, cluster, clusters, record, files: Runs::one(le64(boot, 48), u64::MAX) };
+        Ok(Shape { cluster, clusters: sectors / per_cluster, record, files: le64(boot, 48) })
+    }
+}
+
+impl<'a> Ntfs<'a> {
+    fn open(source: &'a Source<'a>, boot: &[u8]) -> Result<Ntfs<'a>, Damage> {
+        let Shape { cluster, clusters, record, files } = Shape::parse(boot, source.size())?;
+        let mut ntfs = Ntfs { source, cluster, clusters, record, files: Runs::one(files, u64::MAX) };
         // Its first record tells where the rest is.
         ntfs.files = ntfs.file(MFT)?.runs(kind::DATA)?;
         Ok(ntfs)

@@ -36,13 +36,13 @@ type Page = Option<(u64, Vec<u8>)>;
 
 /// A volume that is being examined.
 pub(crate) struct Source<'a> {
-    volume: &'a dyn ReadAt,
+    volume: Box<dyn ReadAt + 'a>,
     pages: RefCell<Vec<Page>>,
 }
 
 impl<'a> Source<'a> {
-    pub(crate) fn new(volume: &'a dyn ReadAt) -> Source<'a> {
-        Source { volume, pages: RefCell::new(vec![None; PAGES as usize]) }
+    pub(crate) fn new(volume: impl ReadAt + 'a) -> Source<'a> {
+        Source { volume: Box::new(volume), pages: RefCell::new(vec![None; PAGES as usize]) }
     }
 
     /// Bytes in all.
@@ -67,6 +67,14 @@ impl<'a> Source<'a> {
         }
         into.clear();
         into.resize(size, 0);
+        self.read(offset, into).map_err(|source| Damage::Read { what, offset, source })
+    }
+
+    /// As [`Source::fill`], into room that is there.
+    pub(crate) fn read_into(&self, what: &'static str, offset: u64, into: &mut [u8]) -> Result<(), Damage> {
+        if offset.checked_add(into.len() as u64).is_none_or(|end| end > self.size()) {
+            return Err(Damage::Beyond { what, offset });
+        }
         self.read(offset, into).map_err(|source| Damage::Read { what, offset, source })
     }
 

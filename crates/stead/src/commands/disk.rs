@@ -2,11 +2,15 @@
 
 mod backup;
 mod base;
+mod cat;
+mod cp;
 mod figures;
 mod hooks;
 mod image;
 mod job;
 mod list;
+mod ls;
+mod place;
 mod report;
 mod restore;
 mod send;
@@ -27,6 +31,7 @@ use crate::open::Context;
 ///
 /// Example: stead disk backup /dev/sdb
 ///          stead disk restore latest:sdb /dev/sdc --dry-run
+///          stead disk cp latest:sdb/1/etc/fstab .
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -42,6 +47,9 @@ enum Verb {
     Send(send::Args),
     Watch(watch::Args),
     Unwatch(unwatch::Args),
+    Ls(ls::Args),
+    Cp(cp::Args),
+    Cat(cat::Args),
 }
 
 impl Args {
@@ -53,6 +61,9 @@ impl Args {
             Verb::Send(args) => args.run(context),
             Verb::Watch(args) => args.run(context),
             Verb::Unwatch(args) => args.run(context),
+            Verb::Ls(args) => args.run(context),
+            Verb::Cp(args) => args.run(context),
+            Verb::Cat(args) => args.run(context),
         }
     }
 }

@@ -21,7 +21,11 @@ pub(super) fn draw(report: &Report) -> String {
             y += height;
         }
     }
-    let height = y + 10.0;
+    framed(&body, y + 10.0)
+}
+
+/// The picture around some groups of bars.
+pub(super) fn framed(body: &str, height: f64) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-label=\"Wall times per operation and program\">\n<style>\
@@ -33,7 +37,11 @@ pub(super) fn draw(report: &Report) -> String {
 /// The bars of one operation, and how high they are together.
 fn group(report: &Report, corpus: &str, step: Step, title: &str, top: f64) -> (String, f64) {
     let walls = report.programs().into_iter().filter_map(|name| Some((name, report.median(corpus, name, step)?.wall)));
-    let walls: Vec<(&str, f64)> = walls.collect();
+    bars(title, &walls.collect::<Vec<_>>(), top)
+}
+
+/// A title, and a bar for each program, scaled to the slowest.
+pub(super) fn bars(title: &str, walls: &[(&str, f64)], top: f64) -> (String, f64) {
     let slowest = walls.iter().map(|(_, wall)| *wall).fold(0.001, f64::max);
     let mut text = format!("<text x=\"10\" y=\"{}\">{title}</text>\n", top + BAR);
     for (number, (name, wall)) in walls.iter().enumerate() {

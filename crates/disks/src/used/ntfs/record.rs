@@ -4,23 +4,23 @@ use super::super::fields::{byte, le16, le32, le64, part};
 use super::super::source::{Damage, wrong};
 
 /// Kinds of attributes.
-pub(super) mod kind {
-    pub(in super::super) const LIST: u32 = 0x20;
-    pub(in super::super) const VOLUME_NAME: u32 = 0x60;
-    pub(in super::super) const VOLUME_INFORMATION: u32 = 0x70;
-    pub(in super::super) const DATA: u32 = 0x80;
-    pub(in super::super) const INDEX_ROOT: u32 = 0x90;
-    pub(in super::super) const INDEX: u32 = 0xa0;
+pub(crate) mod kind {
+    pub(crate) const LIST: u32 = 0x20;
+    pub(crate) const VOLUME_NAME: u32 = 0x60;
+    pub(crate) const VOLUME_INFORMATION: u32 = 0x70;
+    pub(crate) const DATA: u32 = 0x80;
+    pub(crate) const INDEX_ROOT: u32 = 0x90;
+    pub(crate) const INDEX: u32 = 0xa0;
 }
 
 const END: u32 = u32::MAX;
 
 /// A record whose sectors were put together, and found whole.
-pub(super) struct Record(Vec<u8>);
+pub(crate) struct Record(Vec<u8>);
 
 impl Record {
     /// Checks the name and puts back the last two bytes of each sector, which prove that all sectors were written together.
-    pub(super) fn parse(mut bytes: Vec<u8>, name: &[u8; 4]) -> Result<Record, Damage> {
+    pub(crate) fn parse(mut bytes: Vec<u8>, name: &[u8; 4]) -> Result<Record, Damage> {
         if part(&bytes, 0, 4) != name {
             return wrong("a file record is damaged");
         }
@@ -40,11 +40,12 @@ impl Record {
         Ok(Record(bytes))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    fn attributes(&self) -> impl Iterator<Item = &[u8]> {
+    /// Its attributes, as many as are whole.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &[u8]> {
         let mut at = usize::from(le16(&self.0, 20));
         std::iter::from_fn(move || {
             let (kind, length) = (le32(&self.0, at), le32(&self.0, at + 4) as usize);
@@ -64,7 +65,7 @@ impl Record {
     }
 
     /// The content of an attribute that is in the record itself.
-    pub(super) fn resident(&self, kind: u32) -> Result<&[u8], Damage> {
+    pub(crate) fn resident(&self, kind: u32) -> Result<&[u8], Damage> {
         let Some(attribute) = self.find(kind) else { return wrong("a file record lacks an attribute") };
         let (length, start) = (le32(attribute, 16) as usize, usize::from(le16(attribute, 20)));
         if byte(attribute, 8) != 0 || start + length > attribute.len() {
@@ -74,7 +75,7 @@ impl Record {
     }
 
     /// Where the content of an attribute lies that is not in the record.
-    pub(super) fn runs(&self, kind: u32) -> Result<Runs, Damage> {
+    pub(crate) fn runs(&self, kind: u32) -> Result<Runs, Damage> {
         let Some(attribute) = self.find(kind) else {
             let is_elsewhere = self.attributes().any(|attribute| le32(attribute, 0) == kind::LIST);
             return wrong(if is_elsewhere {
@@ -94,22 +95,22 @@ impl Record {
 }
 
 /// Where a file's clusters lie, in order.
-pub(super) struct Runs {
+pub(crate) struct Runs {
     /// First cluster (none in a hole) and how many.
     runs: Vec<(Option<u64>, u64)>,
     /// Bytes of the file.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Bytes that were ever written; what follows reads as zeros.
-    pub(super) initialised: u64,
+    pub(crate) initialised: u64,
 }
 
 impl Runs {
-    pub(super) fn one(start: u64, count: u64) -> Runs {
+    pub(crate) fn one(start: u64, count: u64) -> Runs {
         Runs { runs: vec![(Some(start), count)], size: 0, initialised: 0 }
     }
 
     /// Lengths and signed distances to the run before, each of as many bytes as a nibble says.
-    fn parse(mut pairs: &[u8]) -> Result<Runs, Damage> {
+    pub(crate) fn parse(mut pairs: &[u8]) -> Result<Runs, Damage> {
         let (mut runs, mut cluster) = (Vec::new(), 0_i64);
         while let Some((&sizes, rest)) = pairs.split_first().filter(|(sizes, _)| **sizes != 0) {
             let (length, distance) = (usize::from(sizes & 0xf), usize::from(sizes >> 4));
@@ -127,12 +128,17 @@ impl Runs {
         Ok(Runs { runs, size: 0, initialised: 0 })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// First cluster (none in a hole) and how many, in order.
+    pub(crate) fn list(&self) -> &[(Option<u64>, u64)] {
+        &self.runs
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
     /// Where a file's cluster lies, and how many follow in one piece, itself included.
-    pub(super) fn find(&self, cluster: u64) -> Option<(u64, u64)> {
+    pub(crate) fn find(&self, cluster: u64) -> Option<(u64, u64)> {
         let mut first = 0_u64;
         for (start, count) in &self.runs {
             let within = cluster.checked_sub(first)?;

@@ -188,9 +188,10 @@ impl Args {
         Duration::from_secs_f64(self.freeze_budget)
     }
 
-    pub(super) fn hooks(&self, output: Output) -> Commands {
+    pub(super) fn hooks(&self, context: &Context) -> Commands {
         let (before, after) = (self.hook_before.clone(), self.hook_after.clone());
-        Commands { before, after, limit: Duration::from_secs_f64(self.hook_limit), output }
+        let (output, cancel) = (context.output(), context.cancel.clone());
+        Commands { before, after, limit: Duration::from_secs_f64(self.hook_limit), output, cancel }
     }
 }
 

@@ -196,7 +196,7 @@ impl Job<'_> {
         let reading = Reading {
             unreadable: self.args.unreadable(),
             freeze_budget: self.args.freeze_budget(),
-            hooks: self.args.hooks(self.context.output()),
+            hooks: self.args.hooks(self.context),
             progress,
             cancel: &self.context.cancel,
         };

@@ -98,7 +98,11 @@ impl Source {
     }
 
     fn device(path: PathBuf, opening: Opening<'_>) -> Outcome<Source> {
-        let failed = |error| Failure::io("read", &path, error);
+        let failed = |error: std::io::Error| {
+            let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+            let failure = Failure::io("read", &path, error);
+            if is_denied { failure.hint("only root may read disks") } else { failure }
+        };
         let device = DeviceNumber::of(&path).and_then(|number| System::this().device_of(number)).map_err(failed)?;
         let disk = device.as_ref().and_then(|device| opening.inventory.disk(&device.name));
         if let Some((disk, repository)) = disk.zip(opening.repository) {
