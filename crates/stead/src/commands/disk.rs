@@ -7,6 +7,7 @@ mod hooks;
 mod image;
 mod job;
 mod list;
+mod plan;
 mod report;
 mod restore;
 mod send;
