@@ -179,7 +179,7 @@ impl Subject {
             return Err("a btrfs of the same UUID is in use on this machine".into());
         }
         // What becomes smaller lies in a file of its own.
-        let is_in_file = direction == Direction::Smaller && tool.shrinks() && !tool.mounts();
+        let is_in_file = direction == Direction::Smaller && !tool.needs_device();
         match self.is_root || is_in_file {
             true => Ok(tool),
             false => Err(format!("only root can let {tool} do it here")),
@@ -357,7 +357,7 @@ impl Subject {
         let last = self.table.partitions.iter().map(|partition| partition.range().end).max().unwrap_or(0);
         let backup = self.table.backup();
         let is_beyond = last < backup.start && backup.start > size;
-        is_beyond.then(|| format!("{} bytes behind the last partition belong to none", backup.start - last))
+        is_beyond.then(|| format!("{} bytes behind the last partition belong to none and are left out", backup.start - last))
     }
 
     fn cannot(&self, volume: &Volume, why: &str) -> String {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use platform::DeviceNumber;
-use platform::hardware::{Device, System};
+use platform::hardware::{self, Device, System};
 
 use super::Surroundings;
 use crate::SizedFile;
@@ -68,13 +68,14 @@ fn show(disk: &File, number: DeviceNumber, wanted: &[Partition], system: &System
     }
 }
 
-fn are_shown(shown: &[platform::hardware::Partition], wanted: &[Partition]) -> bool {
-    let is_shown = |wanted: &Partition| {
-        shown
-            .iter()
-            .any(|part| (part.number_on_disk, part.start, part.size) == (wanted.number, wanted.start, wanted.size))
+fn are_shown(shown: &[hardware::Partition], wanted: &[Partition]) -> bool {
+    let is_same = |shown: &hardware::Partition, wanted: &Partition| {
+        (shown.number_on_disk, shown.start, shown.size) == (wanted.number, wanted.start, wanted.size)
     };
-    shown.len() == wanted.len() && wanted.iter().all(is_shown)
+    // The kernel shows two sectors of an extended partition.
+    let is_extended = |part: &hardware::Partition| part.number_on_disk <= 4 && part.size <= 1024;
+    wanted.iter().all(|wanted| shown.iter().any(|part| is_same(part, wanted)))
+        && shown.iter().all(|part| is_extended(part) || wanted.iter().any(|wanted| is_same(part, wanted)))
 }
 
 /// Waits for udev, where there is one, to have made what belongs to the partitions.

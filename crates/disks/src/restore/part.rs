@@ -152,9 +152,9 @@ impl Tool {
         matches!(self, Tool::XfsGrowfs | Tool::BtrfsResize)
     }
 
-    /// True if it can make a file system smaller too.
-    pub(super) fn shrinks(self) -> bool {
-        !matches!(self, Tool::XfsGrowfs | Tool::Mkswap)
+    /// True if it wants a device, even for what lies in a file of its own.
+    pub(super) fn needs_device(self) -> bool {
+        self != Tool::Resize2fs
     }
 }
 

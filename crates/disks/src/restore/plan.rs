@@ -265,12 +265,24 @@ impl Source<'_> {
                 Err(because) => not(because),
             },
             None if is_odd => not("its sectors have another size and it is smaller".to_owned()),
-            None if self.is_empty_from(room)? => Ok((Fit::Smaller, Fitted::same(room))),
-            None => match self.subject()?.shrunk(room, fitting) {
-                Ok(fitted) if fitted.scratch() > 0 => Ok((Fit::Shrunk, fitted)),
-                Ok(fitted) => Ok((Fit::Smaller, fitted)),
-                Err(because) => not(because),
-            },
+            None => self.fit_smaller(room, fitting),
+        }
+    }
+
+    fn fit_smaller(&self, room: u64, fitting: &Fitting) -> Result<(Fit, Fitted), RestoreError> {
+        let subject = self.subject()?;
+        let not = |because| Ok((Fit::Not { because }, Fitted::same(self.size())));
+        if subject.is_unknown() {
+            let is_zero = ImageReader::new(self.repo, self.stored).is_zero_from(room).map_err(RestoreError::Look)?;
+            return match is_zero {
+                true => Ok((Fit::Smaller, Fitted::same(room))),
+                false => not(format!("there is something beyond its {room} bytes, and nothing is known about what")),
+            };
+        }
+        match subject.shrunk(room, fitting) {
+            Ok(fitted) if fitted.scratch() > 0 => Ok((Fit::Shrunk, fitted)),
+            Ok(fitted) => Ok((Fit::Smaller, fitted)),
+            Err(because) => not(because),
         }
     }
 
@@ -285,13 +297,6 @@ impl Source<'_> {
             has_program: resize::has_program,
             is_root: platform::effective_uid() == 0,
         })
-    }
-
-    /// True if there is nothing but zeros from there on, and nothing known that would miss them.
-    fn is_empty_from(&self, room: u64) -> Result<bool, RestoreError> {
-        let reader = ImageReader::new(self.repo, self.stored);
-        let is_zero = reader.is_zero_from(room).map_err(RestoreError::Look)?;
-        Ok(is_zero && self.subject()?.is_unknown())
     }
 }
 

@@ -21,6 +21,8 @@ btrfs) btrfs filesystem resize "$4" "$folder" ;;
 esac
 done=$?
 umount "$folder" || exit 1
+# It would be taken for another btrfs of the same UUID later.
+[ "$1" = btrfs ] && btrfs device scan --forget "$3"
 exit $done
 "#;
 
@@ -46,7 +48,7 @@ pub(super) fn grow(part: &Part, disk: &File, sector: u32) -> Result<Option<Strin
 
 /// Makes what is in a file of its own smaller.
 pub(super) fn shrink(part: &Part, tool: Tool, file: &File) -> Result<(), RestoreError> {
-    if tool.mounts() {
+    if tool.needs_device() {
         let device = LoopOver::new(file, 0..part.from.size, 512).map_err(|error| no_device(part, &error))?;
         change(part, tool, device.path(), part.to.size)?;
         return device.sync().map_err(|error| no_device(part, &error));
