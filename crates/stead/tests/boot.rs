@@ -30,16 +30,18 @@ GRUB_CMDLINE_LINUX="console=ttyS0"
 GRUB_TERMINAL=console
 GRUB_DISABLE_OS_PROBER=true
 GRUB
-mkdir -p "$3"/boot/efi
-mount "$1"p2 "$3"/boot/efi
 for folder in dev proc sys; do mount --rbind /$folder "$3"/$folder; done
 chroot "$3" grub-install --target=i386-pc "$1"
-chroot "$3" grub-install --target=x86_64-efi --efi-directory=/boot/efi --removable --no-nvram
+# Not every kernel mounts FAT: what firmware starts is put there by mtools.
+printf 'search.fs_uuid %s root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n' "$uuid" >"$3"/boot/early.cfg
+chroot "$3" grub-mkimage -O x86_64-efi -o /boot/bootx64.efi -p /boot/grub -c /boot/early.cfg part_gpt ext2 fat normal \
+    configfile search search_fs_uuid linux gzio echo test all_video loadenv minicmd sleep boot
+mmd -i "$1"p2 ::EFI ::EFI/BOOT
+mcopy -i "$1"p2 "$3"/boot/bootx64.efi ::EFI/BOOT/BOOTX64.EFI
 chroot "$3" update-grub
 # Without udev, GRUB does not find out the UUID by itself.
 sed -i "s,root=/dev/[a-z0-9]*,root=UUID=$uuid," "$3"/boot/grub/grub.cfg
 for folder in dev proc sys; do umount --recursive --lazy "$3"/$folder; done
-umount "$3"/boot/efi
 umount "$3"
 "#;
 
@@ -64,7 +66,7 @@ impl Bench {
 
     /// A disk with Debian, imaged.
     fn imaged() -> Option<Bench> {
-        for tool in ["qemu-system-x86_64", "sgdisk", "mkfs.vfat", "mkfs.ext4", "resize2fs", "zstd"] {
+        for tool in ["qemu-system-x86_64", "sgdisk", "mkfs.vfat", "mkfs.ext4", "resize2fs", "zstd", "mcopy"] {
             Peer::find(tool)?;
         }
         let archive = peer::folder().parent().unwrap_or(Path::new("/")).join("debian-1.tar.zst");

@@ -39,7 +39,7 @@ impl<'r> ImageReader<'r> {
     /// True if there are only zeros from there to the end of the disk; a chunk is read only if it begins before.
     pub(super) fn is_zero_from(&self, offset: u64) -> io::Result<bool> {
         let geometry = &self.disk.geometry;
-        if offset % CHUNK != 0 {
+        if !offset.is_multiple_of(CHUNK) {
             let chunk = self.chunk(offset / CHUNK)?;
             if chunk[(offset % CHUNK) as usize..].iter().any(|byte| *byte != 0) {
                 return Ok(false);
