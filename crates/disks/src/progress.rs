@@ -33,6 +33,8 @@ pub enum Phase {
     Restoring,
     /// A target is read back.
     Verifying,
+    /// File systems become larger or smaller.
+    Resizing,
     /// It is over.
     Finished,
 }
@@ -50,6 +52,7 @@ impl Phase {
             Phase::Comparing => "comparing",
             Phase::Restoring => "restoring",
             Phase::Verifying => "verifying",
+            Phase::Resizing => "resizing",
             Phase::Finished => "finished",
         }
     }

@@ -3,11 +3,23 @@
 //! First a [`Plan`] says what would be done and what stands against it; it is executed as it was shown or not at all. Chunks
 //! are fetched pack by pack, several at a time, and written past the page cache on devices. What is not in use reads as zeros
 //! afterwards, unless the plan says otherwise. A restore that was cut off goes on by comparing what is there.
+//!
+//! A target of another size gets a partition table that fits it. What becomes larger does so after everything was written;
+//! what becomes smaller does so in a scratch file before the target is touched.
 
+mod copy;
 pub(crate) mod fetch;
+mod fit;
+mod kernel;
+mod look;
 mod marker;
+mod part;
+mod pieces;
 mod plan;
+mod reader;
+mod resize;
 mod run;
+mod shrink;
 mod target;
 
 use std::io;
@@ -16,7 +28,8 @@ use std::path::PathBuf;
 use backend::Id;
 use serde::Serialize;
 
-pub use plan::{Caution, Fit, Plan, Surroundings, TargetFacts, TargetKind, plan};
+pub use part::{Change, Fitting, Grow, Mounting, Part, Place, Tool};
+pub use plan::{Caution, Fit, Plan, Scratch, Surroundings, TargetFacts, TargetKind, Wish, plan};
 pub use run::execute;
 
 use crate::image::ImageError;
@@ -74,6 +87,10 @@ pub struct Report {
     pub verified: u64,
     /// Chunks that are not as the image has them.
     pub failures: Vec<Failure>,
+    /// What was made larger or smaller, in words.
+    pub resized: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
 /// A chunk that could not be restored.
@@ -143,6 +160,17 @@ pub enum RestoreError {
         /// Why.
         #[source]
         cause: io::Error,
+    },
+    /// The image cannot be looked at.
+    #[error("cannot look at the partitions and file systems of the image")]
+    Look(#[source] io::Error),
+    /// A file system did not become larger or smaller.
+    #[error("{part} could not be resized: {said}")]
+    Resize {
+        /// What it is.
+        part: String,
+        /// What the program said.
+        said: String,
     },
     /// Somebody asked to stop.
     #[error("stopped on request; the same command goes on from here")]

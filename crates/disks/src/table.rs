@@ -136,6 +136,14 @@ impl Table {
         rest
     }
 
+    /// Where the table's copy lies at the end of the disk; nowhere for tables that have none.
+    pub(crate) fn backup(&self) -> Extent {
+        match &self.inner {
+            Inner::Gpt(gpt) => gpt.backup(self),
+            _ => self.size..self.size,
+        }
+    }
+
     /// The partition of that number.
     pub fn partition(&self, number: u32) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.number == number)

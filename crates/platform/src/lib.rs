@@ -14,6 +14,7 @@ mod diskstats;
 mod freeze;
 mod fsmap;
 pub mod hardware;
+mod loop_over;
 mod machine;
 mod mounts;
 mod names;
@@ -32,10 +33,11 @@ pub use dir::Dir;
 pub use diskstats::DiskCounts;
 pub use freeze::HeldFilesystem;
 pub use fsmap::free_ranges;
+pub use loop_over::LoopOver;
 pub use machine::boot_id;
 pub use mounts::{Mount, mount_special, mounts};
 pub use names::NameList;
-pub use partitions::{add_partition, delete_partition};
+pub use partitions::{add_partition, delete_partition, reread_partitions};
 pub use process::{
     ProcessIdentity, current_gid, current_uid, effective_uid, hostname, is_process_alive, kill_group,
     raise_open_files_limit, username,

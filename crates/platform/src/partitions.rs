@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 const BLKPG: libc::c_ulong = 0x1269;
+const BLKRRPART: libc::c_ulong = 0x125f;
 const ADD: libc::c_int = 1;
 const DELETE: libc::c_int = 2;
 
@@ -22,6 +23,14 @@ struct Request {
     flags: libc::c_int,
     length: libc::c_int,
     partition: *mut Partition,
+}
+
+/// Has the kernel read the table of a disk again. `ResourceBusy` while a partition is used, `InvalidInput` for disks of which
+/// it reads none; a kernel without a parser for the table shows no partitions afterwards.
+pub fn reread_partitions(disk: &File) -> io::Result<()> {
+    // SAFETY: this request takes no argument.
+    let answer = unsafe { libc::ioctl(disk.as_raw_fd(), BLKRRPART as _, 0) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Shows a partition: where it starts and how long it is, in bytes, whole sectors both. Numbers begin at 1. `ResourceBusy`

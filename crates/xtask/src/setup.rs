@@ -1,18 +1,20 @@
 //! Installs what tests and benchmarks need: Debian packages, peers, tools. A second run finds all there and is quick.
 
+mod debian;
 mod peers;
 
 use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 41] = [
+const PACKAGES: [&str; 44] = [
     "acl",
     "attr",
     "btrfs-progs",
     "ca-certificates",
     "cmake",
     "cryptsetup-bin",
+    "debootstrap",
     "dosfstools",
     "e2fsprogs",
     "exfat-fuse",
@@ -35,12 +37,14 @@ const PACKAGES: [&str; 41] = [
     "openssh-server",
     "openssh-sftp-server",
     "openssl",
+    "ovmf",
     "partclone",
     "pkg-config",
     "postgresql",
     "psmisc",
     "python3-dev",
     "python3-venv",
+    "qemu-system-x86",
     "strace",
     "time",
     "util-linux",
@@ -56,7 +60,7 @@ const CARGO_DENY: &str = "0.20.2";
 /// Installs what is missing. Who is not root gets the one line to run.
 pub(crate) fn install() -> Outcome {
     let missing = missing_packages();
-    let complete = missing.is_empty() && peers::missing().is_empty();
+    let complete = missing.is_empty() && peers::missing().is_empty() && !debian::is_missing();
     if complete && has_cargo_deny() {
         println!("setup: all there");
         return Ok(());
@@ -66,6 +70,7 @@ pub(crate) fn install() -> Outcome {
     }
     install_packages(&missing)?;
     peers::install()?;
+    debian::install()?;
     if !has_cargo_deny() {
         println!("setup: building cargo-deny, which takes some minutes");
         program::run(&mut workspace::cargo(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--quiet"]))?;

@@ -30,7 +30,7 @@ fn with_environment(extent: Extent, mut command: std::process::Command) -> std::
         command.env("STEAD_NO_SKIP", "1");
     }
     if extent == Extent::All {
-        command.env("STEAD_ROUNDS", "50");
+        command.env("STEAD_ROUNDS", "50").env("STEAD_ALL", "1");
         command.env("STEAD_KILLS", "2000").env("BOLERO_RANDOM_TEST_TIME_MS", "60000").env("PROPTEST_CASES", "5000");
     }
     command

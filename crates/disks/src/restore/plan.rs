@@ -1,19 +1,23 @@
 //! What a restore would do, as a value: shown, agreed to, and executed exactly so.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use backend::Id;
-use platform::hardware::{self, System};
-use platform::{DeviceNumber, direct};
+use platform::hardware::System;
+use repo::Repository;
 use serde::Serialize;
 
+use super::fit::{Fitted, Subject};
+use super::look::Look;
 use super::marker::Marker;
-use super::{Options, RestoreError};
-use crate::image::StoredImages;
-use crate::inventory::{self, Inventory};
+use super::part::{Fitting, Part};
+use super::reader::ImageReader;
+use super::{Options, RestoreError, resize};
+use crate::image::{StoredDisk, StoredImages};
+use crate::manifest;
+use crate::survey::Survey;
+use crate::used::Taken;
 
 /// What would be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +34,14 @@ pub struct Plan {
     pub target: TargetFacts,
     /// Whether it fits.
     pub fit: Fit,
+    /// Bytes of the target that are made use of.
+    pub room: u64,
+    /// What becomes of partitions and file systems, in the order of the disk, if the target has another size.
+    pub parts: Vec<Part>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// Where file systems are made smaller first; `None` if none is.
+    pub scratch: Option<Scratch>,
     /// How it is written; `delta` where an earlier run is continued.
     pub how: Options,
     /// An earlier run that was cut off is continued.
@@ -38,6 +50,17 @@ pub struct Plan {
     pub cautions: Vec<Caution>,
     /// Why it cannot be done at all.
     pub refusal: Option<String>,
+    #[serde(skip)]
+    pub(super) fitted: Fitted,
+}
+
+/// Room for file systems that are made smaller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Scratch {
+    /// Where.
+    pub directory: PathBuf,
+    /// Bytes that may be needed.
+    pub bytes: u64,
 }
 
 /// What is known about the target.
@@ -84,6 +107,12 @@ pub enum Fit {
         /// How many.
         rest: u64,
     },
+    /// The target is larger, and the partition table or the file system is made to fit it.
+    Grown,
+    /// The target is smaller, and everything that is in use has its place on it.
+    Smaller,
+    /// The target is smaller, and file systems have to be made smaller for it.
+    Shrunk,
     /// Not.
     Not {
         /// Why.
@@ -140,44 +169,152 @@ pub struct Surroundings {
     pub state: Option<PathBuf>,
 }
 
-/// Says what restoring a disk of a snapshot would do. `disk` may be left out if there is only one.
+/// What somebody wants.
+#[derive(Clone, Debug)]
+pub struct Wish<'w> {
+    /// Which disk; may be left out if there is only one.
+    pub disk: Option<&'w str>,
+    /// Where to.
+    pub target: &'w Path,
+    /// How it is written.
+    pub how: Options,
+    /// What is to happen if the target has another size.
+    pub fitting: Fitting,
+}
+
+/// Says what restoring a disk of a snapshot would do. Where the target has another size, the image's tables and the records of
+/// its file systems are read for that.
 pub fn plan(
+    repo: &Repository,
     images: &StoredImages,
-    disk: Option<&str>,
-    target: &Path,
-    how: Options,
+    wish: &Wish<'_>,
     around: &Surroundings,
 ) -> Result<Plan, RestoreError> {
-    let name = chosen(images, disk)?;
+    let name = chosen(images, wish.disk)?;
     let (stored, said) = images.disk(&name).ok_or_else(|| no_disk(images, &name))?;
-    let look = Look { path: target, around };
-    let (target, mut cautions) = look.at_target()?;
-    let size = stored.geometry.size();
+    let look = Look { path: wish.target, around };
+    let (target, cautions) = look.at_target()?;
+    let mut refusal = look.refusal(&target)?;
+    let source = Source { repo, stored, said };
+    let (room, is_odd) = (room(source.size(), &target, wish.fitting.size), has_other_sectors(&target, said));
+    if wish.fitting.size.is_some() && target.kind == TargetKind::Device {
+        refusal.get_or_insert_with(|| "a device has the size that it has; `--size` is for files".into());
+    }
+    let (fit, fitted) = match refusal.is_some() {
+        true => (Fit::Exactly, Fitted::same(source.size())),
+        false => source.fit(room, is_odd, &wish.fitting)?,
+    };
+    if let Fit::Not { because } = &fit {
+        refusal.get_or_insert_with(|| format!("the disk does not fit, because {because}"));
+    }
+    let scratch = scratch(&fitted, &wish.fitting);
+    if let Some(scratch) = &scratch {
+        refusal = refusal.or(look.refusal_of_scratch(&target, scratch)?);
+    }
     let mut plan = Plan {
         snapshot: images.snapshot,
         disk: name,
-        size,
-        used: said.used.extents(size).bytes(),
-        fit: fit(size, &target),
-        refusal: look.refusal(&target)?,
+        size: source.size(),
+        used: said.used.extents(source.size()).bytes(),
+        fit,
+        room,
+        parts: fitted.parts.clone(),
+        notes: fitted.notes.clone(),
+        scratch,
+        refusal,
         target,
-        how,
+        how: wish.how,
         continues: false,
-        cautions: Vec::new(),
+        cautions,
+        fitted,
     };
-    if let Some(sector) = plan.target.sector.filter(|sector| *sector != said.logical_sector) {
-        cautions.push(Caution::OtherSectors { image: said.logical_sector, target: sector });
+    if let Some(sector) = plan.target.sector.filter(|_| is_odd) {
+        plan.cautions.push(Caution::OtherSectors { image: said.logical_sector, target: sector });
     }
     if around.state.as_deref().is_some_and(|state| plan.marker().is_set(state)) {
         plan.continues = true;
         plan.how.delta = true;
-        cautions.retain(|caution| *caution != Caution::NotEmpty);
+        plan.cautions.retain(|caution| *caution != Caution::NotEmpty);
     }
-    if let Fit::Not { because } = &plan.fit {
-        plan.refusal.get_or_insert_with(|| format!("the disk does not fit, because {because}"));
-    }
-    plan.cautions = cautions;
     Ok(plan)
+}
+
+/// A disk of a snapshot.
+struct Source<'s> {
+    repo: &'s Repository,
+    stored: &'s StoredDisk,
+    said: &'s manifest::Disk,
+}
+
+impl Source<'_> {
+    fn size(&self) -> u64 {
+        self.stored.geometry.size()
+    }
+
+    /// Whether and how it fits that many bytes; `is_odd` if their sectors are others, so that tables cannot be changed.
+    fn fit(&self, room: u64, is_odd: bool, fitting: &Fitting) -> Result<(Fit, Fitted), RestoreError> {
+        let size = self.size();
+        let same = |fit| Ok((fit, Fitted::same(size)));
+        let not = |because| Ok((Fit::Not { because }, Fitted::same(size)));
+        match room.checked_sub(size) {
+            Some(0) => same(Fit::Exactly),
+            Some(rest) if is_odd => same(Fit::Larger { rest }),
+            Some(rest) => match self.subject()?.grown(room, fitting) {
+                Ok(Some(fitted)) => Ok((Fit::Grown, fitted)),
+                Ok(None) => same(Fit::Larger { rest }),
+                Err(because) => not(because),
+            },
+            None if is_odd => not("its sectors have another size and it is smaller".to_owned()),
+            None => self.fit_smaller(room, fitting),
+        }
+    }
+
+    fn fit_smaller(&self, room: u64, fitting: &Fitting) -> Result<(Fit, Fitted), RestoreError> {
+        let subject = self.subject()?;
+        let not = |because| Ok((Fit::Not { because }, Fitted::same(self.size())));
+        if subject.is_unknown() {
+            let is_zero = ImageReader::new(self.repo, self.stored).is_zero_from(room).map_err(RestoreError::Look)?;
+            return match is_zero {
+                true => Ok((Fit::Smaller, Fitted::same(room))),
+                false => not(format!("there is something beyond its {room} bytes, and nothing is known about what")),
+            };
+        }
+        match subject.shrunk(room, fitting) {
+            Ok(fitted) if fitted.scratch() > 0 => Ok((Fit::Shrunk, fitted)),
+            Ok(fitted) => Ok((Fit::Smaller, fitted)),
+            Err(because) => not(because),
+        }
+    }
+
+    fn subject(&self) -> Result<Subject, RestoreError> {
+        let reader = ImageReader::new(self.repo, self.stored);
+        let survey = Survey::of(&reader, self.said.logical_sector.into(), Taken::AsFound);
+        let Survey { table, volumes, .. } = survey.map_err(RestoreError::Look)?;
+        Ok(Subject {
+            table,
+            volumes,
+            used: self.said.used.extents(self.size()),
+            has_program: resize::has_program,
+            is_root: platform::effective_uid() == 0,
+        })
+    }
+}
+
+/// Bytes that the target has for the disk.
+fn room(size: u64, target: &TargetFacts, wished: Option<u64>) -> u64 {
+    match target.kind {
+        TargetKind::Device => target.size,
+        TargetKind::File | TargetKind::NewFile => wished.unwrap_or(target.size.max(size)),
+    }
+}
+
+fn has_other_sectors(target: &TargetFacts, said: &manifest::Disk) -> bool {
+    target.sector.is_some_and(|sector| sector != said.logical_sector)
+}
+
+fn scratch(fitted: &Fitted, fitting: &Fitting) -> Option<Scratch> {
+    let directory = fitting.scratch.clone().filter(|_| fitted.scratch() > 0)?;
+    Some(Scratch { directory, bytes: fitted.scratch() })
 }
 
 fn chosen(images: &StoredImages, disk: Option<&str>) -> Result<String, RestoreError> {
@@ -195,24 +332,12 @@ fn no_disk(images: &StoredImages, name: &str) -> RestoreError {
     RestoreError::NoDisk { snapshot: images.snapshot, name: name.to_owned(), known: names.join(", ") }
 }
 
-fn fit(size: u64, target: &TargetFacts) -> Fit {
-    match (target.kind, target.size.checked_sub(size)) {
-        (TargetKind::NewFile, _) | (_, Some(0)) => Fit::Exactly,
-        (_, Some(rest)) => Fit::Larger { rest },
-        (TargetKind::File, None) => Fit::Exactly,
-        (TargetKind::Device, None) => {
-            let has = target.size;
-            Fit::Not { because: format!("it has {size} bytes and {} has {has}", target.path.display()) }
-        }
-    }
-}
-
 impl Plan {
     pub(super) fn marker(&self) -> Marker {
         let TargetFacts { path, serial, .. } = &self.target;
         let target = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         // A file grows with the restore.
-        let size = if self.target.kind == TargetKind::Device { self.target.size } else { self.size };
+        let size = self.room;
         Marker { snapshot: self.snapshot, disk: self.disk.clone(), target, size, serial: serial.clone() }
     }
 
@@ -220,146 +345,4 @@ impl Plan {
     pub fn warnings(&self) -> String {
         self.cautions.iter().map(Caution::to_string).collect::<Vec<_>>().join("; ")
     }
-}
-
-/// A look at a target.
-pub(super) struct Look<'l> {
-    pub(super) path: &'l Path,
-    pub(super) around: &'l Surroundings,
-}
-
-impl Look<'_> {
-    fn failed(&self, action: &'static str) -> impl Fn(io::Error) -> RestoreError {
-        let path = self.path.to_owned();
-        move |cause| RestoreError::Target { action, path: path.clone(), cause }
-    }
-
-    pub(super) fn at_target(&self) -> Result<(TargetFacts, Vec<Caution>), RestoreError> {
-        use std::os::unix::fs::FileTypeExt;
-        let metadata = match std::fs::metadata(self.path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((self.new_file(), Vec::new())),
-            Err(error) => return Err(self.failed("look at")(error)),
-        };
-        match metadata.file_type() {
-            kind if kind.is_block_device() => self.at_device(),
-            kind if kind.is_file() => {
-                let cautions = if metadata.len() > 0 { vec![Caution::NotEmpty] } else { Vec::new() };
-                Ok((TargetFacts { kind: TargetKind::File, size: metadata.len(), ..self.new_file() }, cautions))
-            }
-            _ => Err(RestoreError::Refused(format!("{} is neither a file nor a block device", self.path.display()))),
-        }
-    }
-
-    fn new_file(&self) -> TargetFacts {
-        TargetFacts {
-            path: self.path.to_owned(),
-            name: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            kind: TargetKind::NewFile,
-            size: 0,
-            model: None,
-            serial: None,
-            sector: None,
-            content: Vec::new(),
-        }
-    }
-
-    fn at_device(&self) -> Result<(TargetFacts, Vec<Caution>), RestoreError> {
-        let failed = || self.failed("look at");
-        let inventory = Inventory::of(&self.around.system, "").map_err(failed())?;
-        let number = DeviceNumber::of(self.path).map_err(failed())?;
-        let device = self.around.system.device_of(number).map_err(failed())?;
-        let disk = device.as_ref().and_then(|device| inventory.disk(&device.name));
-        let partition = device.as_ref().and_then(|device| {
-            let is_it = |partition: &&hardware::Partition| partition.number == number;
-            device.partitions.iter().find(is_it)
-        });
-        let mut file = File::open(self.path).map_err(self.failed("open"))?;
-        let size = file.seek(SeekFrom::End(0)).map_err(failed())?;
-        let sectors = direct::sector_sizes(&file).map_err(failed())?;
-        let part = partition.and_then(|part| disk?.partitions.iter().find(|known| known.name == part.name));
-        let facts = TargetFacts {
-            name: part
-                .map(|part| part.name.clone())
-                .or(disk.map(|disk| disk.name.clone()))
-                .unwrap_or(self.new_file().name),
-            kind: TargetKind::Device,
-            size,
-            model: disk.and_then(|disk| disk.model.clone()),
-            serial: disk.and_then(|disk| disk.serial.clone()),
-            sector: Some(sectors.0),
-            content: disk.map(|disk| content(disk, part)).unwrap_or_default(),
-            ..self.new_file()
-        };
-        let mut cautions = disk.map(|disk| in_use(disk, part)).unwrap_or_default();
-        if !facts.content.is_empty() || !is_blank(&mut file, size).map_err(self.failed("read"))? {
-            cautions.push(Caution::NotEmpty);
-        }
-        Ok((facts, cautions))
-    }
-
-    /// A disk that holds the repository must not be overwritten with what is in it.
-    fn refusal(&self, target: &TargetFacts) -> Result<Option<String>, RestoreError> {
-        let Some(repository) = self.around.repository.as_deref().filter(|_| target.kind == TargetKind::Device) else {
-            return Ok(None);
-        };
-        let failed = || self.failed("look at");
-        let below = inventory::disks_below(&self.around.system, repository).map_err(failed())?;
-        let number = DeviceNumber::of(self.path).map_err(failed())?;
-        let device = self.around.system.device_of(number).map_err(failed())?;
-        Ok(device.filter(|device| below.contains(&device.name)).map(|device| {
-            format!("the repository at {} lies on {}, which would overwrite it", repository.display(), device.name)
-        }))
-    }
-}
-
-/// What is on a disk, or on a partition of it.
-fn content(disk: &inventory::Disk, part: Option<&inventory::Partition>) -> Vec<String> {
-    let line = |name: &str, size: u64, content: &inventory::Content| {
-        let mut line = format!("{name}, {size} bytes");
-        for (word, text) in [("", &content.file_system), ("label ", &content.label)] {
-            line.extend(text.iter().map(|text| format!(", {word}{text}")));
-        }
-        line.extend(content.mounted.iter().map(|place| format!(", mounted at {place}")));
-        line
-    };
-    match part {
-        Some(part) if part.content == inventory::Content::default() => Vec::new(),
-        Some(part) => vec![line(&part.name, part.size, &part.content)],
-        None => {
-            let whole =
-                (disk.content != inventory::Content::default()).then(|| line(&disk.name, disk.size, &disk.content));
-            let parts = disk.partitions.iter().map(|part| line(&part.name, part.size, &part.content));
-            whole.into_iter().chain(parts).collect()
-        }
-    }
-}
-
-fn in_use(disk: &inventory::Disk, part: Option<&inventory::Partition>) -> Vec<Caution> {
-    let (mounted, users): (Vec<&str>, Vec<&str>) = match part {
-        None => (disk.mounted(), disk.users()),
-        Some(part) => (
-            part.content.mounted.iter().map(String::as_str).collect(),
-            part.content.used_by.iter().map(String::as_str).chain(part.content.swap.then_some("swap")).collect(),
-        ),
-    };
-    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let mounted = (!mounted.is_empty()).then(|| Caution::Mounted { at: owned(mounted) });
-    let users = (!users.is_empty()).then(|| Caution::InUse { by: owned(users) });
-    mounted.into_iter().chain(users).collect()
-}
-
-/// True if there is nothing where tables and file systems begin and end.
-fn is_blank(file: &mut File, size: u64) -> io::Result<bool> {
-    const LOOK: u64 = 1 << 20;
-    let mut content = Vec::new();
-    for start in [0, size.saturating_sub(LOOK)] {
-        file.seek(SeekFrom::Start(start))?;
-        content.clear();
-        file.take(LOOK).read_to_end(&mut content)?;
-        if content.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

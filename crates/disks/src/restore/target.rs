@@ -35,19 +35,23 @@ pub(super) enum Existing {
 }
 
 impl Target {
-    /// Opens a file, or makes it, with room for `size` bytes; a larger one keeps its size.
-    pub(super) fn file(path: &Path, size: u64, existing: Existing) -> io::Result<Target> {
-        let empty = existing == Existing::Empty;
+    /// Opens a file, or makes it; nothing in it changes yet.
+    pub(super) fn file(path: &Path) -> io::Result<Target> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        if empty {
-            file.set_len(0)?;
-        }
-        let fresh = file.metadata()?.len() == 0;
-        if file.metadata()?.len() < size {
-            file.set_len(size)?;
-        }
         let size = file.metadata()?.len();
-        Ok(Target { file, medium: Medium::File { fresh }, size })
+        Ok(Target { file, medium: Medium::File { fresh: false }, size })
+    }
+
+    /// Gives a file its size, before anything is written to it. Devices have theirs.
+    pub(super) fn begin(&mut self, size: u64, existing: Existing) -> io::Result<()> {
+        let Medium::File { fresh } = &mut self.medium else { return Ok(()) };
+        if existing == Existing::Empty {
+            self.file.set_len(0)?;
+        }
+        *fresh = self.file.metadata()?.len() == 0;
+        self.file.set_len(size)?;
+        self.size = size;
+        Ok(())
     }
 
     /// Opens a device.
@@ -55,6 +59,24 @@ impl Target {
         let file = DirectFile::open_for_writing(path, claim)?.file().try_clone()?;
         let (size, sector) = (direct::device_size(&file)?, direct::sector_sizes(&file)?.0 as usize);
         Ok(Target { file, medium: Medium::Device { sector }, size })
+    }
+
+    /// A file of this program's own, all holes.
+    pub(super) fn scratch(file: File, size: u64) -> Target {
+        Target { file, medium: Medium::File { fresh: true }, size }
+    }
+
+    /// The open file or device.
+    pub(super) fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    /// Bytes of the smallest part that can be written.
+    pub(super) fn sector(&self) -> u32 {
+        match self.medium {
+            Medium::File { .. } => 512,
+            Medium::Device { sector } => sector as u32,
+        }
     }
 
     /// True if everything reads as zeros that was not written.
@@ -83,6 +105,18 @@ impl Target {
         aligned[..content.len()].copy_from_slice(content);
         aligned[content.len()..].fill(0);
         self.file.write_all_at(aligned, offset)
+    }
+
+    /// Writes bytes of any number at any place; what shares a sector with them stays.
+    pub(super) fn overwrite(&self, offset: u64, content: &[u8], buffer: &mut Aligned) -> io::Result<()> {
+        let sector = u64::from(self.sector());
+        let start = offset / sector * sector;
+        let end = (offset + content.len() as u64).next_multiple_of(sector).min(self.size);
+        let mut whole = self.read(start, (end - start) as usize, buffer)?.to_vec();
+        let at = (offset - start) as usize;
+        let place = whole.get_mut(at..at + content.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        place.copy_from_slice(content);
+        self.write(start, &whole, buffer)
     }
 
     /// Reads a range into the buffer.
@@ -160,7 +194,8 @@ mod tests {
     fn a_file_gets_holes_where_it_had_something_else() {
         let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         std::fs::write(&path, vec![7; 3 << 20]).unwrap();
-        let target = Target::file(&path, 2 << 20, Existing::Keep).unwrap();
+        let mut target = Target::file(&path).unwrap();
+        target.begin(3 << 20, Existing::Keep).unwrap();
         let mut buffer = Aligned::default();
         target.zero(0..1 << 20, Unused::Zero, &mut buffer).unwrap();
         target.write((1 << 20) + 5, b"hello", &mut buffer).unwrap();

@@ -4,8 +4,8 @@ use std::io;
 
 use super::mbr::{PROTECTIVE, Record};
 use super::{Inner, Partition, Scheme, Table, names};
-use crate::ReadAt;
 use crate::used::fields::{le32, le64, part, wide_text};
+use crate::{Extent, ReadAt};
 
 /// The largest array that is read: 32 Ki entries of 128 bytes.
 const LARGEST: u64 = 4 << 20;
@@ -75,6 +75,14 @@ pub(super) struct Gpt {
     pub(super) entry_size: usize,
     /// Where the primary array begins, in sectors.
     pub(super) primary_array: u64,
+}
+
+impl Gpt {
+    /// Where the copy at the end of the disk belongs, to the disk's end.
+    pub(super) fn backup(&self, table: &Table) -> Extent {
+        let array = (self.entries.len() as u64).div_ceil(table.sector);
+        (table.size / table.sector).saturating_sub(1 + array) * table.sector..table.size
+    }
 }
 
 pub(super) fn read(disk: &dyn ReadAt, record: &Record, table: &mut Table) -> io::Result<()> {

@@ -110,13 +110,33 @@ impl Table {
     /// How many bytes a partition could have at most on a disk of `size` bytes, if all others keep theirs and those before it
     /// stay where they are; zero if they do not fit anyway.
     pub fn most(&self, number: u32, size: u64) -> Result<u64, LayoutError> {
+        self.most_of(number, size, &BTreeMap::new(), &[false])
+    }
+
+    /// As [`Table::most`], with other sizes for some partitions, which may all be moved towards the beginning.
+    pub fn most_beside(&self, number: u32, size: u64, sizes: &BTreeMap<u32, u64>) -> Result<u64, LayoutError> {
+        self.most_of(number, size, sizes, &[false, true])
+    }
+
+    fn most_of(
+        &self,
+        number: u32,
+        size: u64,
+        sizes: &BTreeMap<u32, u64>,
+        tightness: &[bool],
+    ) -> Result<u64, LayoutError> {
         self.partition(number).ok_or(LayoutError::NoPartition(number))?;
         let room = self.room(size);
+        let mut sizes = sizes.clone();
         let (mut most, mut too_much) = (0, room / self.sector + 1);
         while too_much - most > 1 {
             let middle = most + (too_much - most) / 2;
-            let placed = self.placed(&BTreeMap::from([(number, middle * self.sector)]), false)?;
-            if end(&placed) <= room { most = middle } else { too_much = middle }
+            sizes.insert(number, middle * self.sector);
+            let mut fits = false;
+            for is_tight in tightness {
+                fits = fits || end(&self.placed(&sizes, *is_tight)?) <= room;
+            }
+            if fits { most = middle } else { too_much = middle }
         }
         Ok(most * self.sector)
     }

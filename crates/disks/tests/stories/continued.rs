@@ -12,7 +12,7 @@ use disks::session::{Changes, InMaking, Request, Session};
 use disks::{Extents, ReadAt};
 use repo::Cancel;
 
-use crate::world::{World, alone, manifest, name, noise, read};
+use crate::world::{World, alone, manifest, name, noise, read, wish};
 
 const SIZE: u64 = 24 << 20;
 
@@ -116,7 +116,7 @@ fn restores_as(world: &World, snapshot: Id, disk: &[u8], used: &Extents) {
     let tree = world.repo.read_snapshot(&snapshot).unwrap().tree;
     let images = disks::image::StoredImages::open(&world.repo, snapshot, &tree).unwrap();
     let (target, around) = (room.path().join("disk"), alone());
-    let plan = disks::restore::plan(&images, None, &target, Default::default(), &around).unwrap();
+    let plan = disks::restore::plan(&world.repo, &images, &wish(None, &target, Default::default()), &around).unwrap();
     let (progress, cancel) = (Progress::default(), Cancel::default());
     let consent = disks::restore::Consent::None;
     let report = disks::restore::execute(&world.repo, &images, &plan, &consent, &around, &progress, &cancel).unwrap();

@@ -11,7 +11,7 @@ use repo::tree::TreeBuilder;
 use repo::writer::BlobWriter;
 use repo::{BlobHandle, BlobKind, Cancel};
 
-use crate::world::{World, alone, finish, name, noise};
+use crate::world::{World, alone, finish, name, noise, wish};
 
 #[test]
 fn a_lost_pack_costs_its_chunks_and_nothing_else() {
@@ -24,7 +24,7 @@ fn a_lost_pack_costs_its_chunks_and_nothing_else() {
     let world = world.again();
     let (images, around, target) = (world.open(&saved), alone(), room.path().join("disk"));
     let how = Options { verify: true, ..Options::default() };
-    let plan = plan(&images, None, &target, how, &around).unwrap();
+    let plan = plan(&world.repo, &images, &wish(None, &target, how), &around).unwrap();
     let progress = Progress::default();
     let report = execute(&world.repo, &images, &plan, &Consent::None, &around, &progress, &Cancel::default()).unwrap();
     assert!(report.failures.iter().any(|failure| failure.offset == 5 << 20), "{:?}", report.failures);

@@ -10,7 +10,7 @@ use disks::progress::{Phase, Progress};
 use disks::restore::{Consent, Fit, Options, Report, RestoreError, Surroundings, Unused, execute, plan};
 use repo::Cancel;
 
-use crate::world::{World, alone, noise};
+use crate::world::{World, alone, noise, wish};
 
 fn restore(
     world: &World,
@@ -21,7 +21,7 @@ fn restore(
     around: &Surroundings,
 ) -> Result<Report, RestoreError> {
     let images = world.open(saved);
-    let plan = plan(&images, None, target, how, around)?;
+    let plan = plan(&world.repo, &images, &wish(None, target, how), around)?;
     let progress = Progress::default();
     let report = execute(&world.repo, &images, &plan, &consent, around, &progress, &Cancel::default())?;
     assert_eq!(progress.reached().phase, Phase::Finished);
@@ -88,7 +88,7 @@ fn a_plan_is_not_executed_on_a_target_that_has_changed() {
     let (world, room) = (World::new(), tempfile::tempdir().unwrap());
     let saved = world.image(&noise(1, 2 << 20), &Extents::all(2 << 20));
     let (images, target, around) = (world.open(&saved), room.path().join("disk"), alone());
-    let plan = plan(&images, Some("sda"), &target, VERIFIED, &around).unwrap();
+    let plan = plan(&world.repo, &images, &wish(Some("sda"), &target, VERIFIED), &around).unwrap();
     fs::write(&target, b"made meanwhile").unwrap();
     let cancel = Cancel::default();
     let done = execute(&world.repo, &images, &plan, &Consent::None, &around, &Progress::default(), &cancel);
@@ -137,7 +137,7 @@ fn a_larger_target_keeps_its_rest() {
     let saved = world.image(&disk, &Extents::all(1 << 20));
     let target = room.path().join("disk");
     fs::write(&target, vec![9; 3 << 20]).unwrap();
-    let plan = plan(&world.open(&saved), None, &target, VERIFIED, &alone()).unwrap();
+    let plan = plan(&world.repo, &world.open(&saved), &wish(None, &target, VERIFIED), &alone()).unwrap();
     assert_eq!(plan.fit, Fit::Larger { rest: 1 << 20 });
     restore(&world, &saved, &target, VERIFIED, Consent::Overwrite("disk".into()), &alone()).unwrap();
     let back = fs::read(&target).unwrap();
@@ -149,6 +149,8 @@ fn a_larger_target_keeps_its_rest() {
 fn a_disk_that_is_not_there_is_named_with_those_that_are() {
     let (world, room) = (World::new(), tempfile::tempdir().unwrap());
     let saved = world.image(&noise(1, 1 << 20), &Extents::all(1 << 20));
-    let error = plan(&world.open(&saved), Some("sdx"), &room.path().join("disk"), VERIFIED, &alone()).unwrap_err();
+    let error =
+        plan(&world.repo, &world.open(&saved), &wish(Some("sdx"), &room.path().join("disk"), VERIFIED), &alone())
+            .unwrap_err();
     assert!(error.to_string().ends_with("has no disk \"sdx\"; it has sda"), "{error}");
 }

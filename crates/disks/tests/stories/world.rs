@@ -147,3 +147,12 @@ pub(crate) fn noise(seed: u64, bytes: u64) -> Vec<u8> {
 pub(crate) fn alone() -> disks::restore::Surroundings {
     disks::restore::Surroundings { system: System::this(), repository: None, state: None }
 }
+
+/// A restore that leaves everything else to the program.
+pub(crate) fn wish<'w>(
+    disk: Option<&'w str>,
+    target: &'w std::path::Path,
+    how: disks::restore::Options,
+) -> disks::restore::Wish<'w> {
+    disks::restore::Wish { disk, target, how, fitting: disks::restore::Fitting::default() }
+}

@@ -11,6 +11,7 @@ mod job;
 mod list;
 mod ls;
 mod place;
+mod plan;
 mod report;
 mod restore;
 mod send;

@@ -20,7 +20,6 @@ use super::spool::{Wish, send_all, tell};
 use super::view::{Purpose, Trackers};
 use crate::failure::{Failure, Outcome};
 use crate::open::{Context, Writes};
-use crate::output::Output;
 
 /// Image disks, in use or not, or files that hold a disk
 ///

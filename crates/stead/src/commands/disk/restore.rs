@@ -7,27 +7,29 @@ use std::time::Instant;
 
 use disks::image::StoredImages;
 use disks::progress::Progress;
-use disks::restore::{self, Consent, Fit, Options, Plan, Report, Surroundings, TargetKind, Unused};
+use disks::restore::{self, Consent, Fitting, Grow, Mounting, Options, Plan, Surroundings, Unused, Wish};
 use platform::hardware::System;
 use repo::Repository;
 use repo::repository::FoundSnapshot;
-use serde_json::json;
 
+use super::plan::{tell, tell_report};
 use crate::environment;
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
-use crate::output::Output;
 use crate::render::disk::DiskPicture;
 use crate::render::live::Live;
+use crate::render::size;
 use crate::render::snapshots::sentence;
 use crate::render::table::printable;
-use crate::render::{size, time};
 use crate::select::FilterArgs;
 
 /// Write the image of a disk onto a device or into a file
 ///
 /// First the plan is shown. What is mounted or not empty is only overwritten with --force and its name typed, or with
 /// --yes-overwrite. A restore that was cut off goes on where it was when it is run again.
+///
+/// On a larger target the partition table is made to fit, and the last partition grows with its file system. On a smaller one
+/// file systems that can are made smaller, in a scratch file, before the target is touched.
 ///
 /// Example: stead disk restore latest:sda /dev/sdb --dry-run
 #[derive(clap::Args)]
@@ -49,6 +51,18 @@ pub(crate) struct Args {
     /// What becomes of unused space: zero, discard or leave
     #[arg(long, value_name = "HOW", default_value = "zero", value_parser = unused)]
     unused: Unused,
+    /// Which partition grows on a larger target: its number, or none [default: the last, if its file system can]
+    #[arg(long, value_name = "PARTITION", value_parser = grow)]
+    grow: Option<Grow>,
+    /// Mount XFS and btrfs for a moment, to make them larger or smaller here
+    #[arg(long)]
+    grow_mounted: bool,
+    /// Directory for file systems that have to become smaller first [default: that of temporary files]
+    #[arg(long, value_name = "DIRECTORY")]
+    scratch: Option<PathBuf>,
+    /// Bytes that the file is to have, such as 500G [default: as many as the disk had]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    size: Option<u64>,
     /// Only show the plan
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -72,7 +86,24 @@ fn unused(text: &str) -> Result<Unused, String> {
     }
 }
 
+fn grow(text: &str) -> Result<Grow, String> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Grow::Nothing),
+        (_, Ok(number)) if number > 0 => Ok(Grow::Partition(number)),
+        _ => Err(format!("`{text}` is neither the number of a partition nor `none`")),
+    }
+}
+
 impl Args {
+    fn fitting(&self) -> Fitting {
+        Fitting {
+            grow: self.grow.unwrap_or_default(),
+            mounting: if self.grow_mounted { Mounting::Allowed } else { Mounting::Refused },
+            scratch: Some(self.scratch.clone().unwrap_or_else(std::env::temp_dir)),
+            size: self.size,
+        }
+    }
+
     pub(crate) fn run(self, context: &Context) -> Outcome {
         let output = context.output();
         let opened = context.open_shared()?;
@@ -83,7 +114,8 @@ impl Args {
             state: self.state_dir.clone().or_else(environment::state_directory),
         };
         let how = Options { delta: self.delta, verify: self.verify, unused: self.unused };
-        let plan = restore::plan(&images, found.subfolder.as_deref(), &self.target, how, &around)?;
+        let wish = Wish { disk: found.subfolder.as_deref(), target: &self.target, how, fitting: self.fitting() };
+        let plan = restore::plan(&opened.repo, &images, &wish, &around)?;
         tell(output, &plan, &sentence(found.id, &found.snapshot), self.dry_run)?;
         if self.dry_run {
             opened.close(output);
@@ -152,74 +184,4 @@ impl Args {
         std::io::stdin().read_line(&mut typed)?;
         Ok(Consent::Overwrite(typed.trim().to_owned()))
     }
-}
-
-fn tell(output: Output, plan: &Plan, snapshot: &str, dry_run: bool) -> Outcome {
-    let mut message = serde_json::to_value(plan)?;
-    message["message_type"] = json!("plan");
-    message["dry_run"] = json!(dry_run);
-    output.message(&message)?;
-    let verb = if dry_run { "would restore" } else { "restoring" };
-    let target = &plan.target;
-    output.remark(format_args!("{verb} disk {} of {snapshot}", plan.disk))?;
-    let known = target.model.iter().chain(&target.serial).map(|text| format!(", {}", printable(text)));
-    let size = match target.kind {
-        TargetKind::NewFile => ", a new file".to_owned(),
-        _ => format!(", {}", size::bytes(target.size)),
-    };
-    output.remark(format_args!("  onto    {}{}{size}", target.path.display(), known.collect::<String>()))?;
-    for line in &target.content {
-        output.remark(format_args!("  on it   {}", printable(line)))?;
-    }
-    let fit = match &plan.fit {
-        Fit::Exactly => "fits".to_owned(),
-        Fit::Larger { rest } => format!("fits; {} behind it stay as they are", size::bytes(*rest)),
-        Fit::Not { because } => format!("does not fit, because {because}"),
-    };
-    output.remark(format_args!("  size    {}: {fit}", size::bytes(plan.size)))?;
-    output.remark(format_args!("  writes  {}", writes(plan)))?;
-    for caution in &plan.cautions {
-        output.remark(format_args!("  careful {caution}"))?;
-    }
-    Ok(())
-}
-
-fn writes(plan: &Plan) -> String {
-    let used = size::bytes(plan.used);
-    let what = match (plan.how.delta, plan.continues) {
-        (_, true) => format!("what differs of {used} in use, going on from an earlier run"),
-        (true, false) => format!("what differs of {used} in use"),
-        (false, false) => format!("{used} in use"),
-    };
-    let rest = match plan.how.unused {
-        Unused::Zero => "unused space reads as zeros afterwards",
-        Unused::Discard => "unused space is discarded",
-        Unused::Leave => "unused space stays as it is",
-    };
-    let verify = if plan.how.verify { "; everything is read back and compared" } else { "" };
-    format!("{what}; {rest}{verify}")
-}
-
-fn tell_report(output: Output, plan: &Plan, report: &Report, seconds: u64) -> Outcome {
-    let mut message = serde_json::to_value(report)?;
-    message["message_type"] = json!("summary");
-    message["disk"] = json!(plan.disk);
-    message["seconds_elapsed"] = json!(seconds);
-    output.message(&message)?;
-    for failure in &report.failures {
-        output.warn(format_args!("{} bytes at {}: {}", failure.length, failure.offset, failure.reason));
-    }
-    let clock = time::clock(seconds);
-    let mut words = format!("restored disk {} in {clock}: {} written", plan.disk, size::bytes(report.written));
-    for (figure, name) in
-        [(report.unchanged, "right already"), (report.zeros, "zeros"), (report.left, "left as they were")]
-    {
-        if figure > 0 {
-            words.push_str(&format!(", {} {name}", size::bytes(figure)));
-        }
-    }
-    if plan.how.verify {
-        words.push_str(&format!("; {} read back and right", size::bytes(report.verified)));
-    }
-    output.remark(words)
 }
