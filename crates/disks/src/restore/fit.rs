@@ -357,7 +357,8 @@ impl Subject {
         let last = self.table.partitions.iter().map(|partition| partition.range().end).max().unwrap_or(0);
         let backup = self.table.backup();
         let is_beyond = last < backup.start && backup.start > size;
-        is_beyond.then(|| format!("{} bytes behind the last partition belong to none and are left out", backup.start - last))
+        is_beyond
+            .then(|| format!("{} bytes behind the last partition belong to none and are left out", backup.start - last))
     }
 
     fn cannot(&self, volume: &Volume, why: &str) -> String {
