@@ -1,15 +1,18 @@
 //! Installs what tests and benchmarks need: Debian packages, peers, tools. A second run finds all there and is quick.
 
+mod kernels;
 mod peers;
 
 use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 39] = [
+const PACKAGES: [&str; 43] = [
     "acl",
     "attr",
+    "binutils",
     "btrfs-progs",
+    "busybox-static",
     "ca-certificates",
     "cmake",
     "cryptsetup-bin",
@@ -40,7 +43,9 @@ const PACKAGES: [&str; 39] = [
     "postgresql",
     "python3-dev",
     "python3-venv",
+    "qemu-system-x86",
     "strace",
+    "thin-provisioning-tools",
     "time",
     "util-linux",
     "valgrind",
@@ -54,7 +59,7 @@ const CARGO_DENY: &str = "0.20.2";
 /// Installs what is missing. Who is not root gets the one line to run.
 pub(crate) fn install() -> Outcome {
     let missing = missing_packages();
-    let complete = missing.is_empty() && peers::missing().is_empty();
+    let complete = missing.is_empty() && peers::missing().is_empty() && kernels::missing().is_empty();
     if complete && has_cargo_deny() {
         println!("setup: all there");
         return Ok(());
@@ -64,6 +69,7 @@ pub(crate) fn install() -> Outcome {
     }
     install_packages(&missing)?;
     peers::install()?;
+    kernels::install()?;
     if !has_cargo_deny() {
         println!("setup: building cargo-deny, which takes some minutes");
         program::run(&mut workspace::cargo(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--quiet"]))?;
@@ -84,6 +90,10 @@ pub(crate) fn install_or_tell() -> Outcome {
     let peers = peers::missing();
     if !peers.is_empty() {
         println!("setup: no {} here; `cargo xtask setup` as root installs them", peers.join(", "));
+    }
+    let kernels = kernels::missing();
+    if !kernels.is_empty() {
+        println!("setup: no {} here; `cargo xtask setup` as root unpacks them", kernels.join(", "));
     }
     Ok(())
 }

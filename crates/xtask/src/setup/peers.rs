@@ -92,7 +92,7 @@ fn know_sid() -> Outcome {
 }
 
 /// The first mirror in the machine's apt sources, in either of the two formats.
-fn mirror() -> Option<String> {
+pub(super) fn mirror() -> Option<String> {
     let folder = Path::new("/etc/apt/sources.list.d");
     let listed = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let files = [folder.join("debian.sources"), "/etc/apt/sources.list".into()].into_iter().chain(listed);
