@@ -7,6 +7,7 @@ mod hooks;
 mod image;
 mod job;
 mod list;
+mod rebuild;
 mod report;
 mod restore;
 mod send;
@@ -42,6 +43,7 @@ enum Verb {
     Send(send::Args),
     Watch(watch::Args),
     Unwatch(unwatch::Args),
+    Rebuild(rebuild::Args),
 }
 
 impl Args {
@@ -53,6 +55,7 @@ impl Args {
             Verb::Send(args) => args.run(context),
             Verb::Watch(args) => args.run(context),
             Verb::Unwatch(args) => args.run(context),
+            Verb::Rebuild(args) => args.run(context),
         }
     }
 }
