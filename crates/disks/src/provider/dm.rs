@@ -116,7 +116,7 @@ fn take_apart(names: &Names, programs: &dyn Programs) -> Result<(), ProgramError
     if programs.run("dmsetup", &["info", view]).is_ok() {
         let store = programs.run("dmsetup", &["table", view]).ok().and_then(|table| store_of(&table));
         programs.run("dmsetup", &["remove", "--retry", view])?;
-        store.map(clear);
+        store.into_iter().for_each(clear);
     }
     programs.run("dmsetup", &["remove", "--retry", base]).map(drop)
 }

@@ -111,7 +111,7 @@ fn a_volume_in_a_container_is_put_onto_another_disk_whose_structure_is_made_anew
     busy.stop(&mut guest);
     let rebuild = "stead disk rebuild --passphrase-file /tmp/other latest";
     let said = refuses(&mut guest, &format!("echo other >/tmp/other\n{rebuild} /dev/vdb"));
-    assert!(said.contains("called vg on this machine"), "{said}");
+    assert!(said.contains("called plain on this machine"), "{said}");
     // The machine is another one now.
     does(
         &mut guest,
