@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use repo::Cancel;
 
-use crate::{Extents, Sink, Tracker};
+use crate::{Extents, Places, Sink, Tracker};
 use subject::Subject;
 
 pub use error::{CaptureError, Convergence};
@@ -34,6 +34,8 @@ pub use reading::Unreadable;
 pub enum View<'a> {
     /// By the tracker: it may be mounted and written.
     Tracked(&'a Tracker),
+    /// A device that is mapped onto a disk, by the disk's tracker.
+    TrackedBelow(&'a Tracker, &'a Places),
     /// Claimed by us alone: nobody can mount it meanwhile.
     Offline,
     /// A snapshot of frozen filesystems, which nobody writes.

@@ -14,6 +14,7 @@ use serde_json::Value;
 pub use used::UsedMap;
 
 use crate::image::{DiskName, Geometry};
+use crate::structure::Layer;
 use crate::{CHUNK, SEGMENT};
 
 /// What the member `format` holds.
@@ -106,6 +107,9 @@ pub struct Disk {
     /// Partitions, volumes and file systems on it, as they were recognised; `null` if nobody looked.
     #[serde(default)]
     pub volumes: Value,
+    /// What the volume lay in, from it down; empty for disks and partitions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub structure: Vec<Layer>,
     /// How it was read.
     pub capture: Capture,
     /// Bytes that could not be read and are zeros instead, as start and length.
@@ -254,6 +258,7 @@ mod tests {
             used: UsedMap::new(&Extents::from(4096..1 << 20), 10 << 30),
             table: Value::Null,
             volumes: Value::Null,
+            structure: Vec::new(),
             capture: Capture {
                 provider: "offline".into(),
                 consistency: Consistency::Offline,

@@ -7,6 +7,7 @@
 mod dm;
 mod facts;
 mod lvm;
+mod owner;
 mod programs;
 
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ pub use dm::{DmSnapshot, remove_abandoned_dm_snapshots};
 pub use facts::{DeviceFacts, Volume};
 pub use lvm::{LvmSnapshot, remove_abandoned_lvm_snapshots};
 pub use programs::{ProgramError, Programs, SystemPrograms};
+
+#[cfg(test)]
+pub(crate) use programs::script;
 
 /// What the names of our snapshots begin with.
 pub const PREFIX: &str = "stead-snap-";
@@ -33,7 +37,8 @@ pub struct NoProvider {
 impl NoProvider {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
-        "unmount it, or name a device for the store of a snapshot; --inconsistent takes an image that may need repair"
+        "unmount it, or name a device that a snapshot keeps changes on (--snapshot-store); --inconsistent takes an image that may \
+         need repair"
     }
 }
 

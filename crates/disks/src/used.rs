@@ -156,6 +156,9 @@ pub struct Usage {
     pub warnings: Vec<String>,
 }
 
+/// What the warning begins with that nothing is known to be free.
+const ALL_USED: &str = "everything counts as used: ";
+
 impl Usage {
     /// Nothing known, everything used.
     fn unknown(size: u64) -> Usage {
@@ -214,7 +217,13 @@ impl Usage {
 
     fn all_used(&mut self, why: impl fmt::Display) {
         self.free = Extents::new();
-        self.warn(format!("everything counts as used: {why}"));
+        self.warn(format!("{ALL_USED}{why}"));
+    }
+
+    /// Takes what a mounted filesystem itself calls free, which needs no proof; ranges beyond the volume's end do not count.
+    pub(crate) fn told_free(&mut self, free: Extents) {
+        self.free = free;
+        self.warnings.retain(|warning| !warning.starts_with(ALL_USED));
     }
 
     /// Compares free bytes with what the filesystem itself counted. It may count lazily; a gross difference means that one of

@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod faulty_backend;
+pub mod guest;
 pub mod loop_device;
 pub mod peer;
 pub mod picture;
@@ -12,13 +13,14 @@ pub mod sample;
 pub mod server;
 pub mod shop;
 pub mod wire;
+pub mod writer;
 
 pub use authority::{Authority, Certificate, Validity};
 pub use faulty_backend::FaultyBackend;
+pub use guest::{Guest, Kernel, Machine};
 pub use loop_device::{LoopDevice, Mounted};
 pub use peer::Peer;
 pub use picture::Picture;
-pub use qemu::Machine;
 pub use server::{Server, free_port};
 pub use shop::Shop;
 pub use wire::Wire;

@@ -1,16 +1,19 @@
 //! Installs what tests and benchmarks need: Debian packages, peers, tools. A second run finds all there and is quick.
 
 mod debian;
+mod kernels;
 mod peers;
 
 use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 44] = [
+const PACKAGES: [&str; 47] = [
     "acl",
     "attr",
+    "binutils",
     "btrfs-progs",
+    "busybox-static",
     "ca-certificates",
     "cmake",
     "cryptsetup-bin",
@@ -46,6 +49,7 @@ const PACKAGES: [&str; 44] = [
     "python3-venv",
     "qemu-system-x86",
     "strace",
+    "thin-provisioning-tools",
     "time",
     "util-linux",
     "valgrind",
@@ -60,7 +64,8 @@ const CARGO_DENY: &str = "0.20.2";
 /// Installs what is missing. Who is not root gets the one line to run.
 pub(crate) fn install() -> Outcome {
     let missing = missing_packages();
-    let complete = missing.is_empty() && peers::missing().is_empty() && !debian::is_missing();
+    let has_systems = kernels::missing().is_empty() && !debian::is_missing();
+    let complete = missing.is_empty() && peers::missing().is_empty() && has_systems;
     if complete && has_cargo_deny() {
         println!("setup: all there");
         return Ok(());
@@ -71,6 +76,7 @@ pub(crate) fn install() -> Outcome {
     install_packages(&missing)?;
     peers::install()?;
     debian::install()?;
+    kernels::install()?;
     if !has_cargo_deny() {
         println!("setup: building cargo-deny, which takes some minutes");
         program::run(&mut workspace::cargo(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--quiet"]))?;
@@ -91,6 +97,10 @@ pub(crate) fn install_or_tell() -> Outcome {
     let peers = peers::missing();
     if !peers.is_empty() {
         println!("setup: no {} here; `cargo xtask setup` as root installs them", peers.join(", "));
+    }
+    let kernels = kernels::missing();
+    if !kernels.is_empty() {
+        println!("setup: no {} here; `cargo xtask setup` as root unpacks them", kernels.join(", "));
     }
     Ok(())
 }

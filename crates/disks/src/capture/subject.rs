@@ -49,7 +49,7 @@ impl<'a> Subject<'a> {
 
     pub(super) fn tracker(&self) -> Option<&'a Tracker> {
         match self.source.view {
-            View::Tracked(tracker) => Some(tracker),
+            View::Tracked(tracker) | View::TrackedBelow(tracker, _) => Some(tracker),
             _ => None,
         }
     }
@@ -67,6 +67,9 @@ impl<'a> Subject<'a> {
     }
 
     fn local(&self, on_disk: &Extents) -> Extents {
+        if let View::TrackedBelow(_, places) = self.source.view {
+            return places.on_device(on_disk);
+        }
         let start = self.reader.device().start().unwrap_or(0);
         let ours = on_disk.within(start..start + self.reader.size());
         ours.map(|range| range.start - start..range.end - start).collect()

@@ -49,9 +49,16 @@ impl Volume {
     /// Percent from which no snapshot is made: a pool that runs full stops everybody who uses it.
     pub const FULL_POOL: f64 = 85.0;
 
-    /// Bytes of a thick snapshot: a tenth of the volume, at least 256 MiB and at most 5 GiB, and never more than the volume.
+    /// Bytes that a thick snapshot must have: a tenth of the volume, at least 256 MiB and at most 5 GiB, and never more than
+    /// the volume.
     pub fn snapshot_size(&self) -> u64 {
         (self.size / 10).clamp(256 << 20, 5 << 30).min(self.size)
+    }
+
+    /// Bytes that it gets: half of what is free if that is more, until it cannot run full.
+    pub fn snapshot_room(&self) -> u64 {
+        let most = self.size + self.size / 64 + (8 << 20);
+        (self.group_free / 2).clamp(self.snapshot_size(), most)
     }
 }
 

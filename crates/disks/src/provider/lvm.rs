@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{PREFIX, ProgramError, Programs, Volume};
+use super::{ProgramError, Programs, Volume, owner};
 
 /// A snapshot that is removed when this is dropped.
 pub struct LvmSnapshot<'a> {
@@ -10,14 +10,15 @@ pub struct LvmSnapshot<'a> {
     group: String,
     name: String,
     is_thin: bool,
+    is_removed: bool,
 }
 
 impl<'a> LvmSnapshot<'a> {
-    /// Makes one of a volume. `unique` goes into its name: it must be new on this machine.
-    pub fn create(volume: &Volume, unique: &str, programs: &'a dyn Programs) -> Result<LvmSnapshot<'a>, ProgramError> {
-        let name = format!("{PREFIX}{unique}");
+    /// Makes one of a volume.
+    pub fn create(volume: &Volume, programs: &'a dyn Programs) -> Result<LvmSnapshot<'a>, ProgramError> {
+        let name = owner::new_name();
         let origin = format!("{}/{}", volume.group, volume.name);
-        let size = format!("{}b", volume.snapshot_size().next_multiple_of(512));
+        let size = format!("{}b", volume.snapshot_room().next_multiple_of(512));
         let mut args = vec!["--yes", "--snapshot", "--name", &name];
         match volume.pool {
             // Thin ones are not active by themselves.
@@ -26,7 +27,8 @@ impl<'a> LvmSnapshot<'a> {
         }
         args.push(&origin);
         programs.run("lvcreate", &args)?;
-        Ok(LvmSnapshot { programs, group: volume.group.clone(), name, is_thin: volume.pool.is_some() })
+        let (group, is_thin) = (volume.group.clone(), volume.pool.is_some());
+        Ok(LvmSnapshot { programs, group, name, is_thin, is_removed: false })
     }
 
     /// Where it can be read.
@@ -34,8 +36,8 @@ impl<'a> LvmSnapshot<'a> {
         Path::new("/dev").join(&self.group).join(&self.name)
     }
 
-    /// Fails if it does not hold the volume as it was any more: a thick one that ran full shows nothing, but does not say so.
-    /// To be asked after it was read.
+    /// Fails if it does not hold the volume as it was any more: a thick one that ran full cannot be read, but does not say why.
+    /// To be asked after it was read, and when reading failed.
     pub fn check(&self) -> Result<(), ProgramError> {
         if self.is_thin {
             return Ok(());
@@ -44,11 +46,14 @@ impl<'a> LvmSnapshot<'a> {
         let said = self.programs.run("lvs", &["--noheadings", "-o", "lv_snapshot_invalid", &full_name])?;
         match said.trim() {
             "" => Ok(()),
-            _ => Err(ProgramError::Failed {
-                line: format!("snapshot {full_name}"),
-                said: "it ran full while it was read".to_owned(),
-            }),
+            _ => Err(ProgramError::SnapshotFull { snapshot: full_name }),
         }
+    }
+
+    /// Removes it. Nothing may have it open any more.
+    pub fn remove(mut self) -> Result<(), ProgramError> {
+        self.is_removed = true;
+        self.programs.run("lvremove", &["--yes", "--force", &self.full_name()]).map(drop)
     }
 
     fn full_name(&self) -> String {
@@ -59,14 +64,16 @@ impl<'a> LvmSnapshot<'a> {
 impl Drop for LvmSnapshot<'_> {
     /// If this fails, the next run tries again.
     fn drop(&mut self) {
-        let _ = self.programs.run("lvremove", &["--yes", "--force", &self.full_name()]);
+        if !self.is_removed {
+            let _ = self.programs.run("lvremove", &["--yes", "--force", &self.full_name()]);
+        }
     }
 }
 
-/// Removes what runs left behind that were killed, and returns the names. No other run may be under way on this machine.
+/// Removes what runs left behind that were killed, and returns the names. What living processes have stays.
 pub fn remove_abandoned_lvm_snapshots(programs: &dyn Programs) -> Result<Vec<String>, ProgramError> {
     let said = programs.run("lvs", &["--noheadings", "-o", "lv_full_name"])?;
-    let of_ours = |name: &&str| name.split_once('/').is_some_and(|(_, name)| name.starts_with(PREFIX));
+    let of_ours = |name: &&str| name.split_once('/').is_some_and(|(_, name)| owner::is_abandoned(name));
     let names: Vec<String> = said.lines().map(str::trim).filter(of_ours).map(str::to_owned).collect();
     for name in &names {
         programs.run("lvremove", &["--yes", "--force", name])?;
@@ -93,33 +100,38 @@ mod tests {
     #[test]
     fn a_snapshot_is_removed_whatever_happens() {
         let script = Script::default();
-        let snapshot = LvmSnapshot::create(&volume(None), "7", &script).unwrap();
-        assert_eq!(snapshot.device(), Path::new("/dev/vg/stead-snap-7"));
+        let snapshot = LvmSnapshot::create(&volume(None), &script).unwrap();
+        let name = snapshot.device().file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.starts_with("stead-snap-") && snapshot.device().starts_with("/dev/vg"));
         snapshot.check().unwrap();
         drop(snapshot);
         let lines = script.lines.into_inner();
-        assert_eq!(lines[0], "lvcreate --yes --snapshot --name stead-snap-7 --permission r --size 5368709120b vg/root");
-        assert_eq!(lines[2], "lvremove --yes --force vg/stead-snap-7");
+        let made = format!("lvcreate --yes --snapshot --name {name} --permission r --size {}b vg/root", 1_u64 << 39);
+        assert_eq!(lines[0], made);
+        assert_eq!(lines[2], format!("lvremove --yes --force vg/{name}"));
 
         let thin = Script::default();
-        drop(LvmSnapshot::create(&volume(Some("pool")), "8", &thin).unwrap());
-        assert!(thin.lines.into_inner()[0].contains("--setactivationskip n vg/root"));
+        LvmSnapshot::create(&volume(Some("pool")), &thin).unwrap().remove().unwrap();
+        let lines = thin.lines.into_inner();
+        assert!(lines.len() == 2 && lines[0].contains("--setactivationskip n vg/root"), "{lines:?}");
     }
 
     #[test]
     fn a_snapshot_that_was_not_made_is_not_removed_and_a_full_one_is_noticed() {
         let script = Script::default().fails("lvcreate", "no space");
-        assert!(LvmSnapshot::create(&volume(None), "7", &script).is_err());
+        assert!(LvmSnapshot::create(&volume(None), &script).is_err());
         assert_eq!(script.lines.into_inner().len(), 1);
         let script = Script::default().says("lvs --noheadings -o lv_snapshot_invalid", "  snapshot invalid\n");
-        let snapshot = LvmSnapshot::create(&volume(None), "7", &script).unwrap();
+        let snapshot = LvmSnapshot::create(&volume(None), &script).unwrap();
         assert!(snapshot.check().unwrap_err().to_string().contains("ran full"));
     }
 
     #[test]
     fn what_a_crash_left_is_removed_and_nothing_else() {
-        let script = Script::default().says("lvs", "  vg/root\n  vg/stead-snap-1\n  other/my-stead-snap-2\n");
-        assert_eq!(remove_abandoned_lvm_snapshots(&script).unwrap(), ["vg/stead-snap-1"]);
-        assert_eq!(script.lines.into_inner()[1..], ["lvremove --yes --force vg/stead-snap-1"]);
+        let living = owner::new_name();
+        let said = format!("  vg/root\n  vg/stead-snap-1-2-3\n  vg/{living}\n  other/my-stead-snap-2\n");
+        let script = Script::default().says("lvs", &said);
+        assert_eq!(remove_abandoned_lvm_snapshots(&script).unwrap(), ["vg/stead-snap-1-2-3"]);
+        assert_eq!(script.lines.into_inner()[1..], ["lvremove --yes --force vg/stead-snap-1-2-3"]);
     }
 }

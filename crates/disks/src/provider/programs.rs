@@ -13,12 +13,29 @@ pub enum ProgramError {
     Failed { line: String, said: String },
     #[error("{program} said what is not understood: {said:?}")]
     NotUnderstood { program: String, said: String },
+    #[error("snapshot {snapshot} ran full while it was read: more was written to its origin than it has room for")]
+    SnapshotFull { snapshot: String },
+}
+
+impl ProgramError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ProgramError::SnapshotFull { .. } => Some(
+                "back up at a quieter time, or give the snapshot more room: a thick one takes half of what its group has free",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Runs programs; tests have their own.
 pub trait Programs {
     /// Runs one to its end, in English, with nothing on standard input; returns its standard output.
     fn run(&self, program: &str, args: &[&str]) -> Result<String, ProgramError>;
+
+    /// Runs one that may ask whoever sits at the terminal.
+    fn ask(&self, program: &str, args: &[&str]) -> Result<(), ProgramError>;
 }
 
 /// The programs of this system.
@@ -36,10 +53,21 @@ impl Programs for SystemPrograms {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+
+    fn ask(&self, program: &str, args: &[&str]) -> Result<(), ProgramError> {
+        let status = Command::new(program).args(args).status();
+        match status.map_err(|cause| ProgramError::Start { program: program.to_owned(), cause })? {
+            status if status.success() => Ok(()),
+            status => {
+                let line = format!("{program} {}", args.join(" "));
+                Err(ProgramError::Failed { line, said: status.to_string() })
+            }
+        }
+    }
 }
 
 #[cfg(test)]
-pub(super) mod script {
+pub(crate) mod script {
     use std::cell::RefCell;
     use std::collections::BTreeMap;
 
@@ -74,6 +102,10 @@ pub(super) mod script {
                 Some((_, Err(said))) => Err(ProgramError::Failed { line, said: said.clone() }),
                 None => Ok(String::new()),
             }
+        }
+
+        fn ask(&self, program: &str, args: &[&str]) -> Result<(), ProgramError> {
+            self.run(program, args).map(drop)
         }
     }
 }

@@ -50,6 +50,13 @@ struct Mounted {
     folder: Option<File>,
 }
 
+/// Which volumes are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    All,
+    Mounted,
+}
+
 /// A device whose used parts are asked for while it is written.
 pub struct LiveSurvey {
     device: Device,
@@ -58,19 +65,29 @@ pub struct LiveSurvey {
     table: Table,
     survey: Survey,
     mounted: Vec<Mounted>,
+    /// How what is not mounted was left.
+    taken: Taken,
 }
 
 impl LiveSurvey {
     /// Looks at a device, and at what of it is mounted now.
     pub fn open(node: &Path) -> io::Result<LiveSurvey> {
+        LiveSurvey::taken(node, Taken::AsFound)
+    }
+
+    /// The same for a snapshot, whose filesystems were frozen or not when it was made.
+    pub fn taken(node: &Path, taken: Taken) -> io::Result<LiveSurvey> {
         let file = DirectFile::open(node, Claim::Shared)?;
         let (size, sectors) = (device_size(file.file())?, sector_sizes(file.file())?);
         let device = Device { file, size };
         let sector = u64::from(sectors.0);
         let table = Table::read(&device, sector)?;
-        let survey = Survey::of(&device, sector, Taken::AsFound)?;
+        let survey = Survey::of(&device, sector, taken)?;
         let mounted = mounted_on(&BlockDevice::at(node)?)?;
-        Ok(LiveSurvey { device, sectors, table, survey, mounted })
+        let mut live = LiveSurvey { device, sectors, table, survey, mounted, taken };
+        // Of what is mounted, its own word counts from the beginning.
+        live.look(Of::Mounted);
+        Ok(live)
     }
 
     /// Bytes of the device.
@@ -94,22 +111,28 @@ impl LiveSurvey {
         if is_ambiguous || Table::read(&self.device, u64::from(self.sectors.0))? != self.table {
             return Ok(Extents::all(self.device.size));
         }
+        self.look(Of::All);
+        Ok(self.survey.used())
+    }
+
+    fn look(&mut self, of: Of) {
         for volume in &mut self.survey.volumes {
             let mounted = self.mounted.iter().find(|mounted| mounted.start == volume.range.start);
-            look(&self.device, volume, mounted);
+            if of == Of::All || mounted.is_some() {
+                look(&self.device, volume, mounted, self.taken);
+            }
         }
-        Ok(self.survey.used())
     }
 }
 
 /// Learns what is free in a volume now.
-fn look(device: &Device, volume: &mut Volume, mounted: Option<&Mounted>) {
+fn look(device: &Device, volume: &mut Volume, mounted: Option<&Mounted>, taken: Taken) {
     let size = volume.range.end - volume.range.start;
     if let Some(free) = mounted.and_then(|mounted| mounted.folder.as_ref()).and_then(told_free) {
-        volume.usage.free = free.within(0..size).collect();
+        volume.usage.told_free(free.within(0..size).collect());
         return;
     }
-    let taken = if mounted.is_some() { Taken::Frozen } else { Taken::AsFound };
+    let taken = if mounted.is_some() { Taken::Frozen } else { taken };
     match Window::new(device, volume.range.start, size) {
         Some(window) => volume.usage = used::examine(&window, taken),
         None => volume.usage.free = Extents::new(),

@@ -11,6 +11,7 @@ mod increments;
 mod kills;
 mod live;
 mod postgres;
-mod writer;
+
+use testkit::writer;
 
 pub(crate) use disk::{FileSink, LiveDisk, everything, knows, run, tracked};

@@ -133,6 +133,7 @@ pub(crate) fn manifest(image: &FinishedImage, used: &Extents) -> Manifest {
             reread_bytes: 0,
             cross_check: serde_json::Value::Null,
         },
+        structure: Vec::new(),
         gaps: Vec::new(),
     });
     manifest

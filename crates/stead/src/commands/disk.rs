@@ -12,6 +12,7 @@ mod list;
 mod ls;
 mod place;
 mod plan;
+mod rebuild;
 mod report;
 mod restore;
 mod send;
@@ -51,6 +52,7 @@ enum Verb {
     Ls(ls::Args),
     Cp(cp::Args),
     Cat(cat::Args),
+    Rebuild(rebuild::Args),
 }
 
 impl Args {
@@ -65,6 +67,7 @@ impl Args {
             Verb::Ls(args) => args.run(context),
             Verb::Cp(args) => args.run(context),
             Verb::Cat(args) => args.run(context),
+            Verb::Rebuild(args) => args.run(context),
         }
     }
 }

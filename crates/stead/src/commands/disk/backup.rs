@@ -17,7 +17,7 @@ use super::job::{Job, Subject};
 use super::report::Report;
 use super::source::{Opening, Source};
 use super::spool::{Wish, send_all, tell};
-use super::view::{Purpose, Trackers};
+use super::view::{Purpose, Trackers, remove_abandoned};
 use crate::failure::{Failure, Outcome};
 use crate::open::{Context, Writes};
 
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Image a disk in use even if nothing gives a consistent view of it; the snapshot says so for ever
     #[arg(long)]
     inconsistent: bool,
+    /// Device that a snapshot may keep changes on, for a device of the device mapper; what is on it is lost
+    #[arg(long, value_name = "DEVICE")]
+    snapshot_store: Option<PathBuf>,
     /// How long file systems may be frozen
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     freeze_budget: f64,
@@ -82,6 +85,12 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         self.check_names()?;
+        if !self.dry_run {
+            for name in remove_abandoned()? {
+                let what = format_args!("removed the snapshot {name}, which a run that was killed left behind");
+                context.output().remark(what)?;
+            }
+        }
         let inventory = Inventory::of(&System::this(), &platform::hostname())?;
         if let Some(spool) = self.spool.directory(context, &self.disks, &inventory)?.filter(|_| !self.dry_run) {
             return self.through_spool(context, &inventory, &spool);
@@ -168,7 +177,7 @@ impl Args {
     }
 
     fn opening<'o>(
-        &self,
+        &'o self,
         context: &Context,
         inventory: &'o Inventory,
         repository: Option<&'o Path>,
@@ -176,7 +185,8 @@ impl Args {
     ) -> Opening<'o> {
         let inconsistent = if self.inconsistent { Inconsistent::Wanted } else { Inconsistent::Refused };
         let purpose = if self.dry_run { Purpose::Plan } else { Purpose::Image };
-        Opening { inventory, inconsistent, purpose, trackers, now: context.now(), repository }
+        let store = self.snapshot_store.as_deref();
+        Opening { inventory, inconsistent, purpose, trackers, now: context.now(), store, repository }
     }
 
     pub(super) fn unreadable(&self) -> Unreadable {

@@ -31,6 +31,9 @@ impl Base {
     /// Finds it among the snapshots of the repository.
     pub(super) fn find(repo: &Repository, snapshots: &[Stored], source: &Source, name: &DiskName) -> Outcome<Base> {
         let Content::Device(device) = &source.content else { return Ok(Base::Nothing(None)) };
+        if device.seen.is_mapped() {
+            return Ok(Base::Nothing(None));
+        }
         let Some(label) = device.seen.tracker().and_then(|tracker| tracker.base()) else {
             let is_watched = device.seen.tracker().is_some_and(|tracker| tracker.watched_since().is_some());
             return Ok(Base::Nothing(is_watched.then(|| "it has not been imaged since it is watched".into())));

@@ -11,9 +11,9 @@ use disks::image::ImageError;
 use disks::manifest::{Capture, Consistency};
 use disks::offline;
 use disks::progress::{Phase, Progress};
-use disks::provider::{Choice, LvmSnapshot, Provider};
+use disks::provider::{Choice, Provider};
 use disks::session::InMaking;
-use disks::survey::LiveSurvey;
+use disks::survey::{LiveSurvey, Survey};
 use disks::{Extents, capture};
 use repo::{Cancel, Id};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use super::figures::Figures;
 use super::hooks::Commands;
 use super::job::Subject;
 use super::source::{Content, Device, ImageFile};
+use super::view::Snapshot;
 use crate::failure::{Failure, Outcome};
 
 /// How a source is read.
@@ -147,46 +148,63 @@ impl Reading<'_> {
         let mut devices: Vec<_> =
             devices.into_iter().filter_map(|(number, subject)| taken_apart(number, subject)).collect();
         let snapshots = self.snapshots(&devices)?;
-        for ((_, path, device), snapshot) in devices.iter_mut().zip(&snapshots) {
-            if let Some(snapshot) = snapshot {
-                *path = snapshot.device();
-                device.survey = LiveSurvey::open(path).map_err(|error| Failure::io("read", path, error))?;
-            }
+        let captured = self.captured(&mut devices, &snapshots, disks, changed);
+        // One that ran full cannot be read: that is the reason to tell.
+        snapshots.iter().flatten().try_for_each(Snapshot::check)?;
+        let (captured, surveys) = captured?;
+        for ((_, _, device), survey) in devices.iter_mut().zip(surveys) {
+            device.seen.check()?;
+            device.seen_survey = survey;
         }
-        let about: Vec<_> = devices
-            .iter()
-            .map(|(number, _, device)| About {
-                number: *number,
-                choice: device.seen.choice.clone(),
-                base: disks[*number].parent(),
-            })
-            .collect();
-        let sources = devices.iter_mut().map(|(number, path, device)| {
+        snapshots.into_iter().flatten().try_for_each(Snapshot::remove)?;
+        let about = devices.iter().map(|(number, _, device)| About {
+            number: *number,
+            choice: device.seen.choice.clone(),
+            base: disks[*number].parent(),
+        });
+        described(captured, about.collect())
+    }
+
+    /// What was captured, and what was on the snapshots: nothing has them open afterwards, so that they can be removed.
+    fn captured(
+        &mut self,
+        devices: &mut [(usize, PathBuf, &mut Device)],
+        snapshots: &[Option<Snapshot>],
+        disks: &[InMaking],
+        changed: &[Extents],
+    ) -> Result<(Captured, Vec<Option<Survey>>), Unread> {
+        let open = |(snapshot, (_, _, device)): (&Option<Snapshot>, &(usize, PathBuf, &mut Device))| {
+            let Some(node) = snapshot.as_ref().map(Snapshot::device) else { return Ok(None) };
+            let survey = LiveSurvey::taken(&node, device.seen.taken());
+            survey.map(|survey| Some((node.clone(), survey))).map_err(|error| Failure::io("read", &node, error))
+        };
+        let mut opened = snapshots.iter().zip(devices.iter()).map(open).collect::<Outcome<Vec<_>>>()?;
+        let sources = devices.iter_mut().zip(&mut opened).map(|((number, path, device), opened)| {
             let Device { seen, survey, .. } = &mut **device;
+            let (node, survey) = match opened {
+                Some((node, survey)) => (node, survey),
+                None => (path, survey),
+            };
             let start = disks[*number].start(&changed[*number]);
             let used = Box::new(|| Ok(survey.used()?));
-            capture::Source { device: path, view: seen.view(), start, used, sink: &disks[*number].writer }
+            capture::Source { device: node, view: seen.view(), start, used, sink: &disks[*number].writer }
         });
         let figures = Figures::new(self.progress);
         let (unreadable, freeze_budget) = (self.unreadable, self.freeze_budget);
         let options = CaptureOptions { unreadable, freeze_budget, ..CaptureOptions::default() };
         let (hooks, cancel) = (&mut self.hooks, self.cancel.clone());
         let captured = capture(sources.collect(), CaptureContext { options, hooks, observer: &figures, cancel })?;
-        for snapshot in snapshots.into_iter().flatten() {
-            snapshot.check().map_err(Failure::from)?;
-        }
-        described(captured, about)
+        let surveys = opened.into_iter().map(|opened| opened.map(|(_, survey)| survey.survey().clone()));
+        Ok((captured, surveys.collect()))
     }
 
-    /// The snapshots of the devices that are seen by one; LVM freezes by itself.
-    fn snapshots(&mut self, devices: &[(usize, PathBuf, &mut Device)]) -> Outcome<Vec<Option<LvmSnapshot<'static>>>> {
+    /// The snapshots of the devices that are seen by one; making one freezes by itself.
+    fn snapshots(&mut self, devices: &[(usize, PathBuf, &mut Device)]) -> Outcome<Vec<Option<Snapshot>>> {
         if !devices.iter().any(|(_, _, device)| device.seen.is_snapshot()) {
             return Ok(devices.iter().map(|_| None).collect());
         }
         let told = self.hooks.before_freeze().map_err(|error| Failure::from(CaptureError::Hook(error)));
-        let make = |(_, _, device): &(usize, PathBuf, &mut Device)| {
-            device.seen.is_snapshot().then(|| device.seen.snapshot()).transpose()
-        };
+        let make = |(_, _, device): &(usize, PathBuf, &mut Device)| device.seen.snapshot();
         let made = told.and_then(|()| devices.iter().map(make).collect());
         self.hooks.after_thaw();
         made

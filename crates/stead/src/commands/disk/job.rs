@@ -6,7 +6,9 @@ use std::sync::Arc;
 use disks::image::{DiskName, SnapshotDetails, SnapshotSaved, StoredImages};
 use disks::manifest::{Capture, Consistency, Disk, Manifest, State, UsedMap};
 use disks::progress::Progress;
+use disks::provider::SystemPrograms;
 use disks::session::{Changes, InMaking, Request, Session, SessionError};
+use disks::structure::structure_of;
 use disks::{CHUNK, Extents, SEGMENT};
 use repo::retention::Stored;
 use repo::{Id, Repository};
@@ -306,6 +308,7 @@ impl Subject {
             used: UsedMap::new(source.used(), source.size),
             table: Value::Null,
             volumes: Value::Null,
+            structure: Vec::new(),
             capture: Capture {
                 provider: "offline".into(),
                 consistency: Consistency::Offline,
@@ -324,6 +327,10 @@ impl Subject {
         disk.capture = image.capture.clone();
         disk.used = UsedMap::new(&image.used, disk.size);
         (disk.table, disk.volumes) = (survey.described_table(), survey.described_volumes());
+        if self.source.is_device() {
+            // An image without it is as good, but for making that anew.
+            disk.structure = structure_of(&self.source.path, &SystemPrograms).unwrap_or_default();
+        }
         disk.gaps = image.gaps.iter().map(|gap| (gap.start, gap.end - gap.start)).collect();
     }
 }

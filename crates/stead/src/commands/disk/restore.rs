@@ -11,6 +11,7 @@ use disks::restore::{self, Consent, Fitting, Grow, Mounting, Options, Plan, Surr
 use platform::hardware::System;
 use repo::Repository;
 use repo::repository::FoundSnapshot;
+use repo::snapshot::SnapshotFilter;
 
 use super::plan::{tell, tell_report};
 use crate::environment;
@@ -107,7 +108,7 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         let output = context.output();
         let opened = context.open_shared()?;
-        let (found, images) = self.image(&opened.repo)?;
+        let (found, images) = find_images(&opened.repo, &self.snapshot, &self.filter.filter())?;
         let around = Surroundings {
             system: System::this(),
             repository: opened.directory.clone(),
@@ -135,25 +136,6 @@ impl Args {
             count => Err(Failure::new(format!("{count} chunks of the disk are not as the image has them"))
                 .hint("`stead check --read-data` tells what the repository has lost")),
         }
-    }
-
-    /// The snapshot that is meant, and its images. `latest` is the newest that holds any.
-    fn image(&self, repo: &Repository) -> Outcome<(FoundSnapshot, StoredImages)> {
-        let filter = self.filter.filter();
-        let (name, disk) =
-            self.snapshot.split_once(':').map_or((&*self.snapshot, None), |(name, disk)| (name, Some(disk)));
-        let found = if name == "latest" {
-            let all = repo.snapshots()?.all;
-            let mut fitting = all.into_iter().rev().filter(|(_, one)| !one.is_partial() && filter.matches(one));
-            let newest = fitting.find(|(_, one)| StoredImages::is_image(repo, &one.tree).unwrap_or(false));
-            let (id, snapshot) = newest
-                .ok_or_else(|| Failure::new("no snapshot holds a disk image").hint("`stead disk backup` makes one"))?;
-            FoundSnapshot { id, snapshot, subfolder: disk.map(str::to_owned) }
-        } else {
-            repo.find_snapshot(&self.snapshot, &filter)?
-        };
-        let images = StoredImages::open(repo, found.id, &found.snapshot.tree)?;
-        Ok((found, images))
     }
 
     /// Leave to overwrite, from the command line or a person.
@@ -184,4 +166,25 @@ impl Args {
         std::io::stdin().read_line(&mut typed)?;
         Ok(Consent::Overwrite(typed.trim().to_owned()))
     }
+}
+
+/// The snapshot that is meant, and its images. `latest` is the newest that holds any.
+pub(super) fn find_images(
+    repo: &Repository,
+    snapshot: &str,
+    filter: &SnapshotFilter,
+) -> Outcome<(FoundSnapshot, StoredImages)> {
+    let (name, disk) = snapshot.split_once(':').map_or((snapshot, None), |(name, disk)| (name, Some(disk)));
+    let found = if name == "latest" {
+        let all = repo.snapshots()?.all;
+        let mut fitting = all.into_iter().rev().filter(|(_, one)| !one.is_partial() && filter.matches(one));
+        let newest = fitting.find(|(_, one)| StoredImages::is_image(repo, &one.tree).unwrap_or(false));
+        let (id, snapshot) = newest
+            .ok_or_else(|| Failure::new("no snapshot holds a disk image").hint("`stead disk backup` makes one"))?;
+        FoundSnapshot { id, snapshot, subfolder: disk.map(str::to_owned) }
+    } else {
+        repo.find_snapshot(snapshot, filter)?
+    };
+    let images = StoredImages::open(repo, found.id, &found.snapshot.tree)?;
+    Ok((found, images))
 }

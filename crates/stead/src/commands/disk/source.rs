@@ -51,6 +51,8 @@ pub(super) struct ImageFile {
 pub(super) struct Device {
     pub(super) seen: Seen,
     pub(super) survey: LiveSurvey,
+    /// What was on the snapshot that it was read from, if it was.
+    pub(super) seen_survey: Option<Survey>,
     /// What was in use when it was opened.
     pub(super) used: Extents,
     /// The kernel's name of the disk.
@@ -66,6 +68,8 @@ pub(super) struct Opening<'o> {
     pub(super) trackers: &'o Trackers,
     /// When the run began.
     pub(super) now: jiff::Timestamp,
+    /// A device that a snapshot may keep changes on.
+    pub(super) store: Option<&'o Path>,
     /// The directory of the repository, if it is on this machine.
     pub(super) repository: Option<&'o Path>,
 }
@@ -119,7 +123,7 @@ impl Source {
             wwn: disk.wwn.clone(),
         });
         let (size, sectors, disk) = (survey.size(), survey.sectors(), disk.map(|disk| disk.name.clone()));
-        let content = Content::Device(Box::new(Device { seen, survey, used, disk }));
+        let content = Content::Device(Box::new(Device { seen, survey, seen_survey: None, used, disk }));
         Ok(Source { path, size, sectors, identity, content })
     }
 
@@ -148,7 +152,7 @@ impl Source {
     pub(super) fn survey(&self) -> &Survey {
         match &self.content {
             Content::File(file) => &file.survey,
-            Content::Device(device) => device.survey.survey(),
+            Content::Device(device) => device.seen_survey.as_ref().unwrap_or(device.survey.survey()),
         }
     }
 }

@@ -6,9 +6,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use disks::capture::View;
-use disks::provider::{Choice, DeviceFacts, Inconsistent, LvmSnapshot, Provider, SystemPrograms, Volume, choose};
+use disks::provider::{
+    Choice, DeviceFacts, DmSnapshot, Inconsistent, LvmSnapshot, ProgramError, Provider, SystemPrograms, Volume, choose,
+    remove_abandoned_dm_snapshots, remove_abandoned_lvm_snapshots,
+};
+use disks::structure::what_is_on;
 use disks::tracker::{Hold, Keep};
-use disks::{Extents, Tracker, TrackerError, TrackerOptions};
+use disks::used::Taken;
+use disks::{Extents, Places, Tracker, TrackerError, TrackerOptions};
 use parking_lot::Mutex;
 use platform::BlockDevice;
 use rand::RngCore;
@@ -27,7 +32,11 @@ pub(super) struct Seen {
     pub(super) choice: Choice,
     device: PathBuf,
     volume: Option<Volume>,
+    store: Option<PathBuf>,
     tracker: Option<Arc<Tracker>>,
+    /// Where the device lies on the tracker's disk, if it is mapped onto it.
+    places: Option<Places>,
+    is_mounted: bool,
     is_kept: bool,
 }
 
@@ -99,33 +108,46 @@ impl Seen {
     /// Chooses the provider for a device: the tracker that is kept for it, if there is one; else by the ladder, and then the
     /// tracker is started if that is it.
     pub(super) fn choose(device: &Path, opening: Opening<'_>) -> Outcome<Seen> {
-        if let Some(tracker) = opening.trackers.kept(device, opening.now)? {
+        opening.store.map_or(Ok(()), check_store)?;
+        let is_mapped = BlockDevice::at(device).is_ok_and(|block| block.text("dm/name").is_ok());
+        let kept = if is_mapped { None } else { opening.trackers.kept(device, opening.now)? };
+        if let Some(tracker) = kept {
             let why = if tracker.watched_since().is_some() { "it is watched" } else { "an earlier run was cut off" };
             let choice = Choice { provider: Provider::Tracker, reason: why.to_owned() };
-            let device = device.to_owned();
-            return Ok(
-                Seen { choice, device, volume: None, tracker: Some(tracker), is_kept: false }.for_purpose(opening)
-            );
+            let seen = Seen {
+                choice,
+                device: device.to_owned(),
+                volume: None,
+                store: None,
+                tracker: Some(tracker),
+                places: None,
+                is_mounted: false,
+                is_kept: false,
+            };
+            return Ok(seen.for_purpose(opening));
         }
         let failed = |error| Failure::io("look at", device, error);
         let untried = Err("it was not tried".to_owned());
-        let mut facts = DeviceFacts::gather(device, None, untried, &PROGRAMS).map_err(failed)?;
-        let mut tracker = None;
+        let mut facts =
+            DeviceFacts::gather(device, opening.store.map(Path::to_owned), untried, &PROGRAMS).map_err(failed)?;
+        let (mut tracker, mut places) = (None, None);
         let choice = match choose(&facts, Inconsistent::Refused) {
             Ok(choice) => choice,
             Err(_) => {
-                let started = opening.trackers.start(device, opening.purpose);
-                facts.tracker = started.as_ref().map(|_| ()).map_err(|error| error.to_string());
-                let hint = started.as_ref().err().and_then(TrackerError::hint);
-                tracker = started.ok();
+                let started = opening.track(device, is_mapped);
+                facts.tracker = started.as_ref().map(|_| ()).map_err(|(why, _)| why.clone());
+                let hint = started.as_ref().err().and_then(|(_, hint)| *hint);
+                (tracker, places) = started.map_or((None, None), |(tracker, places)| (Some(tracker), places));
                 choose(&facts, opening.inconsistent).map_err(|error| {
                     let advice = [Some(error.hint()), hint].into_iter().flatten().collect::<Vec<_>>().join("; ");
                     Failure::from(error).hint(advice)
                 })?
             }
         };
-        let (device, volume) = (device.to_owned(), facts.volume);
-        Ok(Seen { choice, device, volume, tracker, is_kept: false }.for_purpose(opening))
+        let is_mounted = facts.filesystem.is_some();
+        let (volume, store) = (facts.volume, facts.store);
+        Ok(Seen { volume, store, tracker, places, is_mounted, choice, device: device.to_owned(), is_kept: false }
+            .for_purpose(opening))
     }
 
     fn for_purpose(mut self, opening: Opening<'_>) -> Seen {
@@ -147,7 +169,8 @@ impl Seen {
 
     /// What proves which chunks of an interrupted run are still right: the tracker's name, and its epoch.
     pub(super) fn proof(&self) -> Outcome<Option<Proof>> {
-        let Some(tracker) = &self.tracker else { return Ok(None) };
+        // What is mapped may lie elsewhere by the next run: nothing is proven of it.
+        let Some(tracker) = self.tracker.as_ref().filter(|_| self.places.is_none()) else { return Ok(None) };
         let name = match tracker.base() {
             Some(name) => name,
             None => {
@@ -163,6 +186,9 @@ impl Seen {
     pub(super) fn changed_after(&self, epoch: u8, span: &Range<u64>) -> Extents {
         let Some(tracker) = &self.tracker else { return Extents::new() };
         let changed = tracker.changed_after(epoch);
+        if let Some(places) = &self.places {
+            return places.on_device(&changed);
+        }
         let ours = changed.within(span.clone());
         ours.map(|range| range.start - span.start..range.end - span.start).collect()
     }
@@ -174,27 +200,58 @@ impl Seen {
         Ok(start..start + size)
     }
 
-    /// True if a snapshot must be made first.
-    pub(super) fn is_snapshot(&self) -> bool {
-        matches!(self.choice.provider, Provider::LvmThin | Provider::LvmThick)
+    /// Makes the snapshot, if the device is seen by one.
+    pub(super) fn snapshot(&self) -> Outcome<Option<Snapshot>> {
+        let doing = || format!("cannot make a snapshot of {}", self.device.display());
+        let made = match (self.choice.provider, &self.volume, &self.store) {
+            (Provider::LvmThin | Provider::LvmThick, Some(volume), _) => {
+                Snapshot::Lvm(LvmSnapshot::create(volume, &PROGRAMS).doing(doing)?)
+            }
+            (Provider::DeviceMapper, _, Some(store)) => {
+                let name = BlockDevice::at(&self.device).and_then(|device| device.text("dm/name"));
+                let name = name.map_err(|error| Failure::io("look at", &self.device, error))?;
+                Snapshot::Mapped(DmSnapshot::create(&name, store, &PROGRAMS).doing(doing)?)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(made))
     }
 
-    /// Makes the snapshot.
-    pub(super) fn snapshot(&self) -> Outcome<LvmSnapshot<'static>> {
-        let doing = || format!("cannot make a snapshot of {}", self.device.display());
-        let volume = self.volume.as_ref().ok_or_else(|| Failure::new("it is no LVM volume")).doing(doing)?;
-        let unique = format!("{:016x}", rand::rng().next_u64());
-        LvmSnapshot::create(volume, &unique, &PROGRAMS).doing(doing)
+    /// How a snapshot is taken: the device mapper freezes what is mounted from the device, and nothing else.
+    pub(super) fn taken(&self) -> Taken {
+        if self.is_mounted { Taken::Frozen } else { Taken::AsFound }
+    }
+
+    /// True if a snapshot must be made first.
+    pub(super) fn is_snapshot(&self) -> bool {
+        matches!(self.choice.provider, Provider::LvmThin | Provider::LvmThick | Provider::DeviceMapper)
     }
 
     /// The same for the capture.
     pub(super) fn view(&self) -> View<'_> {
-        match (&self.tracker, self.choice.provider) {
-            (Some(tracker), Provider::Tracker) => View::Tracked(tracker),
-            (_, Provider::Offline) => View::Offline,
-            (_, Provider::LvmThin | Provider::LvmThick | Provider::DeviceMapper) => View::Snapshot,
+        match (&self.tracker, &self.places, self.choice.provider) {
+            (Some(tracker), Some(places), Provider::Tracker) => View::TrackedBelow(tracker, places),
+            (Some(tracker), None, Provider::Tracker) => View::Tracked(tracker),
+            (_, _, Provider::Offline) => View::Offline,
+            (_, _, Provider::LvmThin | Provider::LvmThick | Provider::DeviceMapper) => View::Snapshot,
             _ => View::Inconsistent,
         }
+    }
+
+    /// Fails if the device lies elsewhere by now, so that marks were read for what they were not.
+    pub(super) fn check(&self) -> Outcome {
+        let Some(places) = &self.places else { return Ok(()) };
+        let device = BlockDevice::at(&self.device).map_err(|error| Failure::io("look at", &self.device, error))?;
+        match Places::of(&device, &PROGRAMS)? == *places {
+            true => Ok(()),
+            false => Err(Failure::new(format!("{} was moved or resized while it was read", self.device.display()))
+                .hint("run the backup again when nothing changes the volume group")),
+        }
+    }
+
+    /// True if it is mapped onto the disk that is tracked.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.places.is_some()
     }
 
     /// Lets the tracker live on, so that the next run can go on from here; true if there is one that nobody watches.
@@ -218,5 +275,88 @@ impl Drop for Seen {
         if !self.is_kept {
             let _ = self.end();
         }
+    }
+}
+
+/// A snapshot that is removed when this is dropped.
+pub(super) enum Snapshot {
+    Lvm(LvmSnapshot<'static>),
+    Mapped(DmSnapshot<'static>),
+}
+
+impl Snapshot {
+    /// Where it is read.
+    pub(super) fn device(&self) -> PathBuf {
+        match self {
+            Snapshot::Lvm(snapshot) => snapshot.device(),
+            Snapshot::Mapped(snapshot) => snapshot.device(),
+        }
+    }
+
+    /// Fails if it ran full.
+    pub(super) fn check(&self) -> Outcome {
+        let checked = match self {
+            Snapshot::Lvm(snapshot) => snapshot.check(),
+            Snapshot::Mapped(snapshot) => snapshot.check(),
+        };
+        checked.map_err(|error| {
+            let hint = error.hint();
+            hint.into_iter().fold(Failure::from(error), Failure::hint)
+        })
+    }
+
+    /// Removes it.
+    pub(super) fn remove(self) -> Outcome {
+        let removed = match self {
+            Snapshot::Lvm(snapshot) => snapshot.remove(),
+            Snapshot::Mapped(snapshot) => snapshot.remove(),
+        };
+        removed.doing(|| "cannot remove the snapshot; the next run tries again".to_owned())
+    }
+}
+
+/// Removes snapshots of runs that were killed, if the kernel shows any; what was removed.
+pub(super) fn remove_abandoned() -> Result<Vec<String>, ProgramError> {
+    if !are_there_any() {
+        return Ok(Vec::new());
+    }
+    let mut removed = remove_abandoned_lvm_snapshots(&PROGRAMS)?;
+    removed.extend(remove_abandoned_dm_snapshots(&PROGRAMS)?);
+    Ok(removed)
+}
+
+/// True if something in the device mapper has a name of ours. LVM writes each dash twice there.
+fn are_there_any() -> bool {
+    let Ok(devices) = std::fs::read_dir("/sys/block") else { return false };
+    let name = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("dm/name")).ok();
+    devices.flatten().filter_map(name).any(|name| name.replace("--", "-").contains(disks::provider::PREFIX))
+}
+
+/// Fails unless a device may be overwritten as the store of a snapshot: nobody uses it, and nothing is on it.
+fn check_store(store: &Path) -> Outcome {
+    let what = what_is_on(store).map_err(|error| Failure::io("look at", store, error))?;
+    let refused = |what: String| {
+        Failure::new(format!("{} cannot keep a snapshot's changes: {what}", store.display()))
+            .hint("a store loses what is on it: name a device that nobody needs, and clear it with `wipefs --all`")
+    };
+    what.map_or(Ok(()), |what| Err(refused(what)))
+}
+
+/// A tracker, and where the device lies on its disk if it is mapped.
+type Started = (Arc<Tracker>, Option<Places>);
+
+impl Opening<'_> {
+    /// The tracker of a device's disk, or why there is none, and what could be done about it.
+    fn track(&self, device: &Path, is_mapped: bool) -> Result<Started, (String, Option<&'static str>)> {
+        let told = |error: TrackerError| (error.to_string(), error.hint());
+        if !is_mapped {
+            return self.trackers.start(device, self.purpose).map(|tracker| (tracker, None)).map_err(told);
+        }
+        let block = BlockDevice::at(device).map_err(|error| (error.to_string(), None))?;
+        let places = Places::of(&block, &PROGRAMS).map_err(|error| (error.to_string(), None))?;
+        let disk = places.disk().node();
+        let kept = self.trackers.kept(&disk, self.now).map_err(told)?;
+        let tracker = kept.map_or_else(|| self.trackers.start(&disk, self.purpose), Ok).map_err(told)?;
+        Ok((tracker, Some(places)))
     }
 }

@@ -1,7 +1,8 @@
-//! Somebody who keeps writing into a mounted filesystem.
+//! Somebody who keeps writing into a mounted filesystem, and what tells whether a copy of it is of one instant.
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::time::Duration;
 const LARGE: u64 = 24 << 20;
 
 /// Threads that write until this is dropped.
-pub(crate) struct Writer {
+#[derive(Debug)]
+pub struct Writer {
     stop: Arc<AtomicBool>,
     sequence: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
@@ -20,7 +22,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Many small files, a large one in place, a number in two files one after the other, and a file on the ESP.
-    pub(crate) fn start(folder: &Path) -> Writer {
+    pub fn start(folder: &Path) -> Writer {
         fs::create_dir_all(folder.join("small")).unwrap();
         fill(&folder.join("large"));
         let (stop, sequence) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -52,7 +54,7 @@ impl Writer {
     }
 
     /// The last number that both files had.
-    pub(crate) fn sequence(&self) -> u64 {
+    pub fn sequence(&self) -> u64 {
         self.sequence.load(SeqCst)
     }
 }
@@ -89,7 +91,7 @@ fn write_small(folder: &Path, step: u64) {
 }
 
 /// A small file's content, which follows from its number.
-pub(crate) fn content(step: u64, size: usize) -> Vec<u8> {
+pub fn content(step: u64, size: usize) -> Vec<u8> {
     step.to_le_bytes().into_iter().cycle().take(size).collect()
 }
 
@@ -110,6 +112,26 @@ fn write_number(path: &PathBuf, number: u64) {
 }
 
 /// The number in a file.
-pub(crate) fn number(path: &Path) -> u64 {
+pub fn number(path: &Path) -> u64 {
     fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+/// Fails the test unless a copy of a writer's folder is of one instant: the number that went into one file first is in order
+/// and one of those expected, and every small file has what was written into it.
+pub fn is_of_one_instant(folder: &Path, expected: RangeInclusive<u64>) {
+    let (one, two) = (number(&folder.join("one")), number(&folder.join("two")));
+    assert!(one == two || one == two + 1, "one is {one}, two is {two}");
+    assert!(expected.contains(&one), "{one} is not in {expected:?}");
+    let mut files = 0;
+    for entry in fs::read_dir(folder.join("small")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let found = fs::read(entry.path()).unwrap();
+        if let Some(step) = name.strip_prefix("file-") {
+            let step: u64 = step.parse().unwrap();
+            assert!(found == content(step, (100 + step * 997 % 40_000) as usize), "{name} has {} bytes", found.len());
+            files += 1;
+        }
+    }
+    assert!(files > 0);
 }
