@@ -114,7 +114,7 @@ impl Round<'_> {
             program::run(self.stead(&backup).stdout(std::process::Stdio::null()))?;
             self.disk.change_one_per_cent()?;
             self.measure(report, "stead", Step::Tracked, &mut self.stead(&backup))?;
-            program::run(self.stead(&["disk", "watch", "--stop", device]).stdout(std::process::Stdio::null()))?;
+            program::run(self.stead(&["disk", "unwatch", device]).stdout(std::process::Stdio::null()))?;
         }
         self.disk.change_one_per_cent()?;
         self.measure(report, "stead", Step::Second, &mut self.stead(&backup))?;

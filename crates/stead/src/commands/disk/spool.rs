@@ -118,7 +118,9 @@ pub(super) fn send_all(context: &Context, directory: &Path, spooled: &Spooled) -
     if let Some(why) = &spooled.offline {
         return Err(not_sent(context.output(), directory, &waits, 0, why));
     }
-    let opened = context.open_to_add()?;
+    let opened = context
+        .open_to_add()
+        .map_err(|failure| not_sent(context.output(), directory, &waits, 0, &failure.to_string()))?;
     let (line, counted) = (StepLine::new(context.output()), AtomicU64::new(0));
     let progress = Counting { line: &line, packs: &counted };
     let sending = Sending { near: spooled.spool.near(), spooled: &spooled.repo, to: &opened.repo };
