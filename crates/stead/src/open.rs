@@ -169,7 +169,7 @@ impl Context {
     /// the spool was used before.
     pub(crate) fn open_spooled(&self, directory: &Path) -> Outcome<Spooled> {
         let target = self.target()?;
-        let root = directory.join(Id::of(target.location.as_bytes()).short().to_string());
+        let root = directory.join(Id::of(target.location.as_bytes()).short());
         let (far, offline) = match self.storage(&target.location) {
             Ok(far) => (far, None),
             Err(failure) => self.unreachable(&target.location, &root, failure)?,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use backend::Location;
+use backend::{Backend, FileKind, Location};
 use disks::inventory::{Inventory, disks_below};
 use platform::DeviceNumber;
 use platform::hardware::System;
@@ -128,7 +128,11 @@ pub(super) fn send_all(context: &Context, directory: &Path, spooled: &Spooled) -
     drop(line);
     opened.close(context.output());
     match outcome {
-        Ok(sent) => Ok(sent),
+        Ok(sent) => {
+            // What is there now is what a capture without the network may count on. A list that fails is one from before.
+            [FileKind::Index, FileKind::Snapshot].iter().for_each(|kind| drop(spooled.spool.list(*kind)));
+            Ok(sent)
+        }
         Err(error @ (repo::Error::Backend(_) | repo::Error::Cancelled)) => {
             Err(not_sent(context.output(), directory, &waits, counted.into_inner(), &error.to_string()))
         }
