@@ -218,7 +218,7 @@ fn spool_for(road: &Road) -> String {
     let spool = PathBuf::from(road.spool());
     let of = |port: u16| {
         let location = format!("rest:http://127.0.0.1:{port}/laptop/");
-        spool.join(backend::Id::of(location.as_bytes()).short().to_string())
+        spool.join(backend::Id::of(location.as_bytes()).short())
     };
     fs::rename(of(road.port), of(road.wire.port())).expect("renamed");
     spool.to_str().expect("UTF-8").to_owned()
