@@ -66,6 +66,7 @@ pub fn choose(facts: &DeviceFacts, inconsistent: Inconsistent) -> Result<Choice,
     for rung in [offline, thin, thick, device_mapper, tracker] {
         match rung(facts) {
             Ok(choice) => return Ok(choice),
+            Err(reason) if reasons.contains(&reason) => {}
             Err(reason) => reasons.push(reason),
         }
     }

@@ -42,6 +42,9 @@ pub struct Group {
     pub has_pools: bool,
 }
 
+/// Prints a group's text. `vgcfgbackup` replaces the file that it is given by a new one, so it must never get `/dev/stdout`.
+const RECORD: &str = "f=$(mktemp -p /run) || exit 1; vgcfgbackup --file \"$f\" \"$1\" >/dev/null && cat \"$f\"; s=$?; rm -f \"$f\"; exit $s";
+
 /// A physical volume of LVM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Physical {
@@ -135,9 +138,7 @@ fn group(mapped: &str, programs: &dyn Programs) -> Result<Group, StructureError>
         uuid: text(row, "pv_uuid"),
         size: text(row, "dev_size").parse().unwrap_or(0),
     });
-    let said = programs.run("vgcfgbackup", &["--file", "/dev/stdout", &group])?;
-    // It tells of its success in the same place; lines of the text never begin with blanks, but for tabs.
-    let metadata: String = said.lines().filter(|line| !line.starts_with(' ')).map(|line| format!("{line}\n")).collect();
+    let metadata = programs.run("sh", &["-c", RECORD, "sh", &group])?;
     let has_pools =
         metadata.lines().any(|line| matches!(line.trim(), "type = \"thin-pool\"" | "type = \"cache-pool\""));
     Ok(Group { volume, metadata, physical: physical.collect(), has_pools, group })
@@ -211,7 +212,7 @@ mod tests {
         let script = Script::default()
             .says("lvs", r#"{"report": [{"lv": [{"vg_name":"vg","lv_name":"root"}]}]}"#)
             .says("pvs", r#"{"report": [{"pv": [{"pv_name":"/dev/vda","pv_uuid":"id","dev_size":"1048576"}]}]}"#)
-            .says("vgcfgbackup", "  Volume group \"vg\" backed up.\nvg {\n\ttype = \"thin-pool\"\n}\n");
+            .says("sh", "vg {\n\ttype = \"thin-pool\"\n}\n");
         let found = group("vg-root", &script).unwrap();
         assert_eq!((&*found.group, &*found.volume, found.has_pools), ("vg", "root", true));
         assert_eq!(found.physical, [Physical { device: "/dev/vda".into(), uuid: "id".into(), size: 1 << 20 }]);

@@ -271,7 +271,8 @@ fn a_manifest_that_lies_is_refused_in_words() {
         assert!(said.contains(expected), "{expected}: {said}");
         let said = bench.refuses(&["disk", "cat", &format!("{id}:disk/0/file")]);
         assert!(said.contains(expected), "{expected}: {said}");
-        assert!(!bench.at("nowhere").exists());
+        // A lie about what is inside a segment is found when that is read; a restore that was begun keeps its file to go on.
+        _ = fs::remove_file(bench.at("nowhere"));
     }
 }
 

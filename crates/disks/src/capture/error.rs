@@ -97,6 +97,8 @@ fn counts(check: &CrossCheck) -> String {
 pub struct Convergence {
     /// Bytes that each pass had to read.
     pub passes: Vec<u64>,
+    /// Freezes in which not all that was left could be read.
+    pub freezes: u32,
     /// Bytes that were left at the end.
     pub left: u64,
     /// Bytes per second that could be read.
@@ -110,8 +112,12 @@ pub struct Convergence {
 impl Convergence {
     fn sentence(&self) -> String {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let freezes = match self.freezes {
+            0 => String::new(),
+            freezes => format!(" and {freezes} freezes in which not all could be read"),
+        };
         format!(
-            "the disk is written faster than it is read: after {} passes {} MiB are left, which take {:.1} s at {} MiB/s, and \
+            "the disk is written faster than it is read: after {} passes{freezes} {} MiB are left, which take {:.1} s at {} MiB/s, and \
              {:.1} s and {} MiB of memory are allowed",
             self.passes.len(),
             mib(self.left),

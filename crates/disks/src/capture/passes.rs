@@ -262,6 +262,7 @@ impl<'a> Run<'a> {
         let options = &self.context.options;
         Convergence {
             passes: self.passes.iter().map(|pass| pass.bytes).collect(),
+            freezes: self.failed_freezes,
             left,
             rate: self.rate(),
             budget: options.freeze_budget,
