@@ -152,6 +152,20 @@ pub struct Capture {
     pub cross_check: Value,
 }
 
+impl Capture {
+    /// Of a disk that nobody wrote to, gone over once.
+    pub fn offline() -> Capture {
+        Capture {
+            provider: "offline".into(),
+            consistency: Consistency::Offline,
+            passes: 1,
+            freeze_ms: 0,
+            reread_bytes: 0,
+            cross_check: Value::Null,
+        }
+    }
+}
+
 impl Manifest {
     /// A manifest without disks, in this version.
     pub fn new(program: &str, machine: &str, time: Timestamp) -> Manifest {
@@ -259,14 +273,7 @@ mod tests {
             table: Value::Null,
             volumes: Value::Null,
             structure: Vec::new(),
-            capture: Capture {
-                provider: "offline".into(),
-                consistency: Consistency::Offline,
-                passes: 1,
-                freeze_ms: 0,
-                reread_bytes: 0,
-                cross_check: Value::Null,
-            },
+            capture: Capture::offline(),
             gaps: vec![(512, 512)],
         });
         manifest

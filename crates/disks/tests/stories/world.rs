@@ -125,14 +125,7 @@ pub(crate) fn manifest(image: &FinishedImage, used: &Extents) -> Manifest {
         used: UsedMap::new(used, image.size),
         table: serde_json::Value::Null,
         volumes: serde_json::Value::Null,
-        capture: Capture {
-            provider: "offline".into(),
-            consistency: Consistency::Offline,
-            passes: 1,
-            freeze_ms: 0,
-            reread_bytes: 0,
-            cross_check: serde_json::Value::Null,
-        },
+        capture: Capture::offline(),
         structure: Vec::new(),
         gaps: Vec::new(),
     });

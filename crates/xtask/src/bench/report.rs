@@ -171,7 +171,8 @@ fn in_order<'n>(names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
     })
 }
 
-fn write(path: PathBuf, text: &str) -> Outcome {
+/// Writes a page or a picture, and says where.
+pub(super) fn write(path: PathBuf, text: &str) -> Outcome {
     let folder = path.parent().unwrap_or(&path);
     at(folder, fs::create_dir_all(folder))?;
     at(&path, fs::write(&path, text))?;

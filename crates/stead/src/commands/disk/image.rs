@@ -125,14 +125,7 @@ impl Reading<'_> {
                 _ => Unread::Resumable(Failure::from(error)),
             },
         )?;
-        let capture = Capture {
-            provider: "offline".into(),
-            consistency: Consistency::Offline,
-            passes: 1,
-            freeze_ms: 0,
-            reread_bytes: 0,
-            cross_check: Value::Null,
-        };
+        let capture = Capture::offline();
         let (used, read, details) = (file.used.clone(), missing.bytes(), json!({}));
         Ok(Image { used, gaps, capture, read, details, epoch: None, base: None, full_compares: 0 })
     }

@@ -309,14 +309,7 @@ impl Subject {
             table: Value::Null,
             volumes: Value::Null,
             structure: Vec::new(),
-            capture: Capture {
-                provider: "offline".into(),
-                consistency: Consistency::Offline,
-                passes: 1,
-                freeze_ms: 0,
-                reread_bytes: 0,
-                cross_check: Value::Null,
-            },
+            capture: Capture::offline(),
             gaps: Vec::new(),
         }
     }

@@ -1,13 +1,13 @@
 //! The page about images: a table with the targets, and bars.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::super::measure::{Cost, median};
 use super::super::picture;
+use super::super::report::write;
 use super::Step;
 use super::disk::Disk;
-use crate::program::{self, Outcome, at};
+use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// A measured run.
@@ -146,14 +146,6 @@ impl Report {
         }
         picture::framed(&body, y + 10.0)
     }
-}
-
-fn write(path: PathBuf, text: &str) -> Outcome {
-    let folder = path.parent().unwrap_or(&path);
-    at(folder, fs::create_dir_all(folder))?;
-    at(&path, fs::write(&path, text))?;
-    println!("wrote {}", path.display());
-    Ok(())
 }
 
 #[cfg(test)]
