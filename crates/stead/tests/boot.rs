@@ -1,13 +1,13 @@
 //! A Debian that was imaged and restored boots to its login: from a disk of the same size, and with `STEAD_ALL` from one of
 //! twice and of half the size, and by UEFI.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use testkit::bench::as_str;
 use testkit::loop_device::{is_root_or_skip, succeeds};
 use testkit::qemu::{Firmware, Machine};
-use testkit::{LoopDevice, Peer, peer};
+use testkit::{Bench, LoopDevice, Peer, peer};
 
 const GIB: u64 = 1 << 30;
 
@@ -45,27 +45,14 @@ for folder in dev proc sys; do umount --recursive --lazy "$3"/$folder; done
 umount "$3"
 "#;
 
-struct Bench {
-    room: TempDir,
-    stead: Peer,
+/// A disk with Debian, and its image.
+struct Debian {
+    bench: Bench,
 }
 
-impl Bench {
-    fn at(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
-
-    #[track_caller]
-    fn says(&self, words: &[&str]) -> String {
-        let mut command = self.stead.repository_command(&self.at("repository"));
-        command.env("XDG_STATE_HOME", self.at("state")).env("TMPDIR", self.room.path()).args(words);
-        let output = command.output().expect("runs");
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
+impl Debian {
     /// A disk with Debian, imaged.
-    fn imaged() -> Option<Bench> {
+    fn imaged() -> Option<Debian> {
         for tool in ["qemu-system-x86_64", "sgdisk", "mkfs.vfat", "mkfs.ext4", "resize2fs", "zstd", "mcopy"] {
             Peer::find(tool)?;
         }
@@ -77,19 +64,18 @@ impl Bench {
         if !is_root_or_skip() {
             return None;
         }
-        let bench = Bench { room: TempDir::new().expect("room"), stead: Peer::at(env!("CARGO_BIN_EXE_stead")) };
-        bench.says(&["init"]);
-        bench.install(&archive);
-        bench.says(&["disk", "backup", as_str(&bench.at("debian.raw"))]);
-        Some(bench)
+        let debian = Debian { bench: Bench::new(env!("CARGO_BIN_EXE_stead")) };
+        debian.install(&archive);
+        debian.bench.says(&["disk", "backup", &debian.bench.path("debian.raw")]);
+        Some(debian)
     }
 
     fn install(&self, archive: &Path) {
-        let device = LoopDevice::create(&self.at("debian.raw"), 2 * GIB);
+        let device = LoopDevice::create(&self.bench.at("debian.raw"), 2 * GIB);
         let table = ["-n1:2048:+1M", "-t1:ef02", "-n2:0:+64M", "-t2:ef00", "-n3:0:0", "-t3:8300"];
         succeeds("sgdisk", &[&table[..], &[device.name()]].concat());
         device.show_partitions();
-        let folder = self.at("root");
+        let folder = self.bench.at("root");
         std::fs::create_dir(&folder).expect("a folder");
         let script = ["--mount", "--propagation", "private", "sh", "-c", INSTALL, "sh"];
         succeeds("unshare", &[&script[..], &[device.name(), as_str(archive), as_str(&folder)]].concat());
@@ -99,9 +85,9 @@ impl Bench {
     #[expect(clippy::print_stdout, reason = "the figures belong into the test run's output")]
     fn boots(&self, size: u64, firmware: Firmware) {
         let begin = Instant::now();
-        let target = self.at("restored");
+        let target = self.bench.at("restored");
         let bytes = size.to_string();
-        let said = self.says(&["disk", "restore", "latest", as_str(&target), "--size", &bytes, "--verify"]);
+        let said = self.bench.says(&["disk", "restore", "latest", as_str(&target), "--size", &bytes, "--verify"]);
         let restored = begin.elapsed();
         let device = LoopDevice::attach(&target);
         let verified = succeeds("sgdisk", &["--verify", device.name()]);
@@ -115,17 +101,13 @@ impl Bench {
     }
 }
 
-fn as_str(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
 #[test]
 fn a_restored_debian_boots_to_its_login() {
-    let Some(bench) = Bench::imaged() else { return };
-    bench.boots(2 * GIB, Firmware::Bios);
+    let Some(debian) = Debian::imaged() else { return };
+    debian.boots(2 * GIB, Firmware::Bios);
     if std::env::var_os("STEAD_ALL").is_some() {
-        bench.boots(4 * GIB, Firmware::Bios);
-        bench.boots(GIB, Firmware::Bios);
-        bench.boots(GIB, Firmware::Uefi);
+        debian.boots(4 * GIB, Firmware::Bios);
+        debian.boots(GIB, Firmware::Bios);
+        debian.boots(GIB, Firmware::Uefi);
     }
 }

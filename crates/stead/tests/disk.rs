@@ -3,107 +3,55 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tempfile::TempDir;
+use testkit::bench::as_str;
 use testkit::loop_device::is_root_or_skip;
-use testkit::{LoopDevice, Mounted, Peer, sample};
+use testkit::{Bench, LoopDevice, Mounted, Peer, sample};
 
 const MIB: u64 = 1 << 20;
 
 /// A repository, and room for disks beside it.
-struct Bench {
-    room: TempDir,
-    stead: Peer,
+fn bench() -> Bench {
+    Bench::new(env!("CARGO_BIN_EXE_stead"))
 }
 
-impl Bench {
-    fn new() -> Bench {
-        let bench = Bench { room: TempDir::new().expect("room"), stead: Peer::at(env!("CARGO_BIN_EXE_stead")) };
-        bench.says(&["init"]);
-        bench
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.at(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.stead.repository_command(&self.at("repository"));
-        command.env("XDG_STATE_HOME", self.at("state")).args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().expect("runs")
-    }
-
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// What a command says that must fail.
-    fn refuses(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && !said.contains("panicked"), "{words:?}: {said}");
-        said
-    }
-
-    /// The summary of a command with `--json`.
-    fn summary(&self, words: &[&str]) -> serde_json::Value {
-        let printed = self.says(&[words, &["--json"]].concat());
-        let last = printed.lines().last().expect("a summary");
-        serde_json::from_str(last).expect("JSON")
-    }
-
-    /// Bytes in the repository.
-    fn stored(&self) -> u64 {
-        let mut total = 0;
-        let mut folders = vec![self.at("repository")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
-                match entry.file_type().expect("a type").is_dir() {
-                    true => folders.push(entry.path()),
-                    false => total += entry.metadata().map_or(0, |metadata| metadata.len()),
-                }
+/// Bytes in the repository.
+fn stored(bench: &Bench) -> u64 {
+    let mut total = 0;
+    let mut folders = vec![bench.at("repository")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+            match entry.file_type().expect("a type").is_dir() {
+                true => folders.push(entry.path()),
+                false => total += entry.metadata().map_or(0, |metadata| metadata.len()),
             }
         }
-        total
     }
-
-    /// A disk with a partition table and a file system on its first partition, in a file.
-    fn office_disk(&self, name: &str) -> Option<PathBuf> {
-        for tool in ["sfdisk", "mkfs.ext4"] {
-            Peer::find(tool)?;
-        }
-        let (disk, folder) = (self.at(name), self.at("office"));
-        if !folder.exists() {
-            fs::create_dir_all(&folder).expect("a folder");
-            sample::office(&folder, 1, 60);
-            fs::write(folder.join("large"), sample::random_bytes(5, 6 * MIB as usize)).expect("a file");
-        }
-        fs::File::create(&disk).expect("a disk").set_len(96 * MIB).expect("its size");
-        let mut sfdisk = Command::new("sfdisk").arg("--quiet").arg(&disk).stdin(Stdio::piped()).spawn().expect("runs");
-        let script = b"label: gpt\nstart=2048, size=131072, type=linux\nsize=16384, type=swap\n";
-        sfdisk.stdin.take().expect("a pipe").write_all(script).expect("written");
-        assert!(sfdisk.wait().expect("ends").success());
-        let mut mkfs = Command::new("mkfs.ext4");
-        mkfs.args(["-q", "-F", "-E", "offset=1048576", "-d"]).arg(&folder).arg(&disk).arg("65536k");
-        assert!(mkfs.output().expect("runs").status.success());
-        Some(disk)
-    }
+    total
 }
 
-fn as_str(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
+/// A disk with a partition table and a file system on its first partition, in a file.
+fn office_disk(bench: &Bench, name: &str) -> Option<PathBuf> {
+    for tool in ["sfdisk", "mkfs.ext4"] {
+        Peer::find(tool)?;
+    }
+    let (disk, folder) = (bench.at(name), bench.at("office"));
+    if !folder.exists() {
+        fs::create_dir_all(&folder).expect("a folder");
+        sample::office(&folder, 1, 60);
+        fs::write(folder.join("large"), sample::random_bytes(5, 6 * MIB as usize)).expect("a file");
+    }
+    fs::File::create(&disk).expect("a disk").set_len(96 * MIB).expect("its size");
+    let mut sfdisk = Command::new("sfdisk").arg("--quiet").arg(&disk).stdin(Stdio::piped()).spawn().expect("runs");
+    let script = b"label: gpt\nstart=2048, size=131072, type=linux\nsize=16384, type=swap\n";
+    sfdisk.stdin.take().expect("a pipe").write_all(script).expect("written");
+    assert!(sfdisk.wait().expect("ends").success());
+    let mut mkfs = Command::new("mkfs.ext4");
+    mkfs.args(["-q", "-F", "-E", "offset=1048576", "-d"]).arg(&folder).arg(&disk).arg("65536k");
+    assert!(mkfs.output().expect("runs").status.success());
+    Some(disk)
 }
 
 /// All segments of a disk that restic restored, one behind the other.
@@ -116,8 +64,8 @@ fn concatenated(image: &Path) -> Vec<u8> {
 
 #[test]
 fn a_disk_with_partitions_comes_back_with_stead_and_with_restic() {
-    let bench = Bench::new();
-    let Some(disk) = bench.office_disk("office.raw") else { return };
+    let bench = bench();
+    let Some(disk) = office_disk(&bench, "office.raw") else { return };
     let Some(restic) = Peer::find("restic") else { return };
     let said = bench.says(&["disk", "backup", as_str(&disk), "--tag", "night"]);
     assert!(said.contains("office.raw: 96.000 MiB") && said.contains(" saved"), "{said}");
@@ -144,8 +92,8 @@ fn a_disk_with_partitions_comes_back_with_stead_and_with_restic() {
 
 #[test]
 fn a_file_whose_name_ends_like_an_image_is_found_by_its_name() {
-    let bench = Bench::new();
-    let Some(disk) = bench.office_disk("office.img") else { return };
+    let bench = bench();
+    let Some(disk) = office_disk(&bench, "office.img") else { return };
     bench.says(&["disk", "backup", as_str(&disk)]);
     for name in ["office.img", "office.img.img"] {
         bench.says(&["disk", "restore", &format!("latest:{name}"), &bench.path(&format!("back-{name}"))]);
@@ -155,12 +103,12 @@ fn a_file_whose_name_ends_like_an_image_is_found_by_its_name() {
 
 #[test]
 fn twice_in_a_row_costs_nothing_and_a_change_costs_its_chunk() {
-    let bench = Bench::new();
-    let Some(disk) = bench.office_disk("office.raw") else { return };
+    let bench = bench();
+    let Some(disk) = office_disk(&bench, "office.raw") else { return };
     bench.says(&["disk", "backup", as_str(&disk)]);
-    let before = bench.stored();
+    let before = stored(&bench);
     let second = bench.summary(&["disk", "backup", as_str(&disk)]);
-    assert!(bench.stored() - before < 8 << 10, "{}", bench.stored() - before);
+    assert!(stored(&bench) - before < 8 << 10, "{}", stored(&bench) - before);
     assert_eq!(second["data_blobs"], 1, "the manifest, which has the time");
     let mut content = fs::read(&disk).unwrap();
     // In the middle of the large file: what is changed in free space is no part of an image.
@@ -180,7 +128,7 @@ fn twice_in_a_row_costs_nothing_and_a_change_costs_its_chunk() {
 
 #[test]
 fn a_dry_run_shows_the_plan_and_writes_nothing() {
-    let bench = Bench::new();
+    let bench = bench();
     let disk = bench.at("disk");
     fs::write(&disk, sample::random_bytes(1, 3 << 20)).unwrap();
     let said = bench.says(&["disk", "backup", as_str(&disk), "--dry-run"]);
@@ -198,7 +146,7 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
 
 #[test]
 fn the_wrong_target_is_not_overwritten() {
-    let bench = Bench::new();
+    let bench = bench();
     let (disk, precious) = (bench.at("disk"), bench.at("precious"));
     fs::write(&disk, sample::random_bytes(1, 3 << 20)).unwrap();
     fs::write(&precious, b"precious").unwrap();
@@ -212,15 +160,13 @@ fn the_wrong_target_is_not_overwritten() {
     assert_eq!(fs::read(&precious).unwrap(), b"precious");
     bench.says(&[&restore[..], &["--yes-overwrite", "precious"]].concat());
     assert!(fs::read(&precious).unwrap() == fs::read(&disk).unwrap());
-    assert!(bench.refuses(&["disk", "restore", "latest", as_str(bench.room.path())]).contains("neither a file nor"));
+    assert!(bench.refuses(&["disk", "restore", "latest", as_str(bench.room())]).contains("neither a file nor"));
 }
 
 #[test]
 fn folders_and_things_that_are_not_there_are_refused_in_words() {
-    let bench = Bench::new();
-    assert!(
-        bench.refuses(&["disk", "backup", as_str(bench.room.path())]).contains("neither a block device nor a file")
-    );
+    let bench = bench();
+    assert!(bench.refuses(&["disk", "backup", as_str(bench.room())]).contains("neither a block device nor a file"));
     assert!(bench.refuses(&["disk", "backup", &bench.path("nothing")]).contains("No such file"));
     fs::write(bench.at("a"), b"a").unwrap();
     let said = bench.refuses(&["disk", "backup", &bench.path("a"), "--name", "../a"]);
@@ -231,7 +177,7 @@ fn folders_and_things_that_are_not_there_are_refused_in_words() {
 
 #[test]
 fn the_disks_of_this_machine_are_listed() {
-    let bench = Bench::new();
+    let bench = bench();
     let printed = bench.says(&["disk", "list", "--json"]);
     let inventory: serde_json::Value = serde_json::from_str(&printed).unwrap();
     assert!(inventory["boot"].is_string() && inventory["disks"].is_array() && inventory["network"].is_array());
@@ -255,12 +201,12 @@ fn killed(bench: &Bench, disk: &Path, after: Duration) -> bool {
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures belong into the test run's output")]
 fn an_image_that_is_killed_at_any_moment_is_taken_up_and_only_packs_in_flight_are_sent_twice() {
-    let undisturbed = Bench::new();
+    let undisturbed = bench();
     let disk = undisturbed.at("disk");
     fs::write(&disk, sample::random_bytes(7, LONG as usize)).unwrap();
     undisturbed.says(&["disk", "backup", as_str(&disk), "--pack-size", "4"]);
 
-    let bench = Bench::new();
+    let bench = bench();
     let rounds: Vec<bool> =
         (0..4u64).map(|round| killed(&bench, &disk, Duration::from_millis(1300 + 717 * round))).collect();
     let kills = rounds.iter().filter(|killed| **killed).count();
@@ -271,7 +217,7 @@ fn an_image_that_is_killed_at_any_moment_is_taken_up_and_only_packs_in_flight_ar
     println!("{kills} kills; in the end {resumed} bytes taken up, {read} read");
     // One that was faster than its killer left nothing to take up.
     assert!(!rounds[3] || printed.contains("\"message_type\":\"resumed\""), "{printed}");
-    let (sent, expected) = (bench.stored(), undisturbed.stored());
+    let (sent, expected) = (stored(&bench), stored(&undisturbed));
     println!("{sent} bytes stored, {expected} by an undisturbed run");
     // Each kill costs at most the packs in flight, of which local storage takes two at a time; one ends with the chunk that
     // crosses its size.
@@ -284,7 +230,7 @@ fn an_image_that_is_killed_at_any_moment_is_taken_up_and_only_packs_in_flight_ar
 
 #[test]
 fn a_restore_that_was_cut_off_goes_on() {
-    let bench = Bench::new();
+    let bench = bench();
     let disk = bench.at("disk");
     fs::write(&disk, sample::random_bytes(7, 64 << 20)).unwrap();
     bench.says(&["disk", "backup", as_str(&disk)]);
@@ -304,8 +250,8 @@ fn a_restore_that_was_cut_off_goes_on() {
 
 #[test]
 fn devices_are_imaged_and_written_unless_they_are_mounted_or_too_small() {
-    let bench = Bench::new();
-    let Some(disk) = bench.office_disk("office.raw") else { return };
+    let bench = bench();
+    let Some(disk) = office_disk(&bench, "office.raw") else { return };
     if !is_root_or_skip() {
         return;
     }

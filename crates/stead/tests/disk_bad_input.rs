@@ -2,98 +2,45 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use testkit::bench::{as_str, refused, told};
 use testkit::loop_device::{is_root_or_skip, succeeds};
-use testkit::{LoopDevice, Mounted, Peer, sample};
+use testkit::{Bench, LoopDevice, Mounted, Peer, sample};
 
 const MIB: u64 = 1 << 20;
 
 /// A repository, and room for disks beside it.
-struct Bench {
-    room: TempDir,
-    stead: Peer,
+fn bench() -> Bench {
+    Bench::new(env!("CARGO_BIN_EXE_stead"))
 }
 
-impl Bench {
-    fn new() -> Bench {
-        let bench = Bench { room: TempDir::new().expect("room"), stead: Peer::at(env!("CARGO_BIN_EXE_stead")) };
-        bench.says(&["init"]);
-        bench
+/// A command, run by another program.
+fn under(bench: &Bench, wrapper: &[&str], words: &[&str]) -> Output {
+    let inner = bench.command(words);
+    let mut outer = Command::new(wrapper[0]);
+    outer.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
     }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.at(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.stead.repository_command(&self.at("repository"));
-        command.env("XDG_STATE_HOME", self.at("state")).args(words);
-        command
-    }
-
-    /// The same command, run by another program.
-    fn under(&self, wrapper: &[&str], words: &[&str]) -> Output {
-        let inner = self.command(words);
-        let mut outer = Command::new(wrapper[0]);
-        outer.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args());
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => outer.env(name, value),
-                None => outer.env_remove(name),
-            };
-        }
-        outer.output().expect("runs")
-    }
-
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.command(words).output().expect("runs");
-        assert!(output.status.success(), "{words:?}: {}", told(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn refuses(&self, words: &[&str]) -> String {
-        refused(&self.command(words).output().expect("runs"))
-    }
-
-    fn summary(&self, words: &[&str]) -> Value {
-        let printed = self.says(&[words, &["--json"]].concat());
-        serde_json::from_str(printed.lines().last().expect("a summary")).expect("JSON")
-    }
-
-    /// The manifest of the newest snapshot.
-    fn manifest(&self) -> Value {
-        serde_json::from_str(&self.says(&["dump", "latest", "/manifest.json"])).expect("JSON")
-    }
-
-    fn disk(&self, seed: u64, size: u64) -> PathBuf {
-        let disk = self.at("disk");
-        fs::write(&disk, sample::random_bytes(seed, size as usize)).expect("a disk");
-        disk
-    }
+    outer.output().expect("runs")
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// The manifest of the newest snapshot.
+fn newest_manifest(bench: &Bench) -> Value {
+    serde_json::from_str(&bench.says(&["dump", "latest", "/manifest.json"])).expect("JSON")
 }
 
-/// What a command says that must fail.
-fn refused(output: &Output) -> String {
-    let said = told(output);
-    assert!(output.status.code() == Some(1) && !said.contains("panicked"), "{:?}: {said}", output.status);
-    said
-}
-
-fn as_str(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
+fn a_disk(bench: &Bench, seed: u64, size: u64) -> PathBuf {
+    let disk = bench.at("disk");
+    fs::write(&disk, sample::random_bytes(seed, size as usize)).expect("a disk");
+    disk
 }
 
 /// What still tracks a disk.
@@ -125,8 +72,8 @@ fn a_device_that_shrinks_while_it_is_read_ends_the_image() {
     if !is_root_or_skip() {
         return;
     }
-    let bench = Bench::new();
-    let disk = bench.disk(1, 96 * MIB);
+    let bench = bench();
+    let disk = a_disk(&bench, 1, 96 * MIB);
     let device = LoopDevice::attach(&disk);
     let messages = File::create(bench.at("messages")).expect("a file");
     let mut backup = bench.command(&["disk", "backup", device.name(), "--limit-upload", "8192", "--json"]);
@@ -155,21 +102,21 @@ fn unreadable_sectors_end_the_image_or_are_gaps_for_ever() {
     if !is_root_or_skip() || Peer::find("strace").is_none() {
         return;
     }
-    let bench = Bench::new();
-    let disk = bench.disk(2, 128 * MIB);
+    let bench = bench();
+    let disk = a_disk(&bench, 2, 128 * MIB);
     let device = LoopDevice::attach(&disk);
     // The table is looked at with some thirty requests; then the disk itself is read.
     let inject = "inject=pread64:error=EIO:when=40..44";
     let trace = bench.path("trace");
     let strace = ["strace", "-f", "-qq", "-o", &trace, "-P", device.name(), "-e", "trace=pread64", "-e", inject];
     let backup = ["disk", "backup", device.name(), "--name", "disk"];
-    let said = refused(&bench.under(&strace, &backup));
+    let said = refused(&under(&bench, &strace, &backup));
     assert!(said.contains("Input/output error") && said.contains("--skip-unreadable"), "{said}");
-    let output = bench.under(&strace, &[&backup[..], &["--skip-unreadable"]].concat());
+    let output = under(&bench, &strace, &[&backup[..], &["--skip-unreadable"]].concat());
     let said = told(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("could not be read") && said.contains("is not complete"), "{said}");
-    let manifest = bench.manifest();
+    let manifest = newest_manifest(&bench);
     assert_eq!(manifest["state"], "incomplete");
     let gaps = manifest["disks"][0]["gaps"].as_array().expect("gaps").clone();
     assert!(!gaps.is_empty());
@@ -183,7 +130,7 @@ fn unreadable_sectors_end_the_image_or_are_gaps_for_ever() {
     assert!(back == original);
     // What can be read again is read by the next image, which is complete.
     assert_eq!(bench.summary(&backup)["state"], "complete");
-    assert!(bench.manifest()["disks"][0].get("gaps").is_none());
+    assert!(newest_manifest(&bench)["disks"][0].get("gaps").is_none());
 }
 
 #[test]
@@ -191,8 +138,8 @@ fn a_damaged_partition_table_is_told_and_everything_is_kept() {
     if Peer::find("sfdisk").is_none() {
         return;
     }
-    let bench = Bench::new();
-    let disk = bench.disk(3, 24 * MIB);
+    let bench = bench();
+    let disk = a_disk(&bench, 3, 24 * MIB);
     let script = "printf 'label: gpt\\nsize=8M\\nsize=8M\\n' | sfdisk -q --no-tell-kernel \"$0\"";
     succeeds("sh", &["-c", script, as_str(&disk)]);
     let file = File::options().write(true).open(&disk).expect("the disk");
@@ -211,8 +158,8 @@ fn a_windows_that_sleeps_is_imaged_as_a_whole_and_told() {
     if Peer::find("mkntfs").is_none() {
         return;
     }
-    let bench = Bench::new();
-    let disk = bench.disk(4, 24 * MIB);
+    let bench = bench();
+    let disk = a_disk(&bench, 4, 24 * MIB);
     succeeds("mkntfs", &["-F", "-Q", "-q", as_str(&disk)]);
     let used = |bench: &Bench| bench.summary(&["disk", "backup", as_str(&disk)])["bytes_in_use"].as_u64().unwrap();
     assert!(used(&bench) < 6 * MIB);
@@ -246,9 +193,9 @@ fn with_manifest(bench: &Bench, restic: &Peer, change: impl Fn(&mut Value)) -> S
 #[test]
 fn a_manifest_that_lies_is_refused_in_words() {
     let Some(restic) = Peer::find("restic") else { return };
-    let bench = Bench::new();
+    let bench = bench();
     // Shorter than restic cuts, so that its one chunk is ours.
-    let disk = bench.disk(5, MIB / 4);
+    let disk = a_disk(&bench, 5, MIB / 4);
     bench.says(&["disk", "backup", as_str(&disk), "--host", "honest"]);
     let honest = with_manifest(&bench, &restic, |_| {});
     bench.says(&["disk", "restore", &format!("{honest}:disk"), &bench.path("back")]);
@@ -281,8 +228,8 @@ fn who_is_not_root_is_told_so() {
     if !is_root_or_skip() {
         return;
     }
-    let bench = Bench::new();
-    let disk = bench.disk(6, 4 * MIB);
+    let bench = bench();
+    let disk = a_disk(&bench, 6, 4 * MIB);
     let device = LoopDevice::attach(&disk);
     for folder in ["", "repository", "state"] {
         fs::create_dir_all(bench.at(folder)).expect("a folder");
@@ -290,12 +237,12 @@ fn who_is_not_root_is_told_so() {
     }
     succeeds("chown", &["-R", "nobody", &bench.path("repository"), &bench.path("state")]);
     let nobody = ["setpriv", "--reuid=nobody", "--clear-groups"];
-    let said = refused(&bench.under(&nobody, &["disk", "backup", device.name()]));
+    let said = refused(&under(&bench, &nobody, &["disk", "backup", device.name()]));
     assert!(said.contains("Permission denied") && said.contains("only root may read disks"), "{said}");
-    let output = bench.under(&nobody, &["disk", "list"]);
+    let output = under(&bench, &nobody, &["disk", "list"]);
     assert!(output.status.success(), "{}", told(&output));
     fs::set_permissions(&disk, fs::Permissions::from_mode(0o644)).expect("a mode");
-    let output = bench.under(&nobody, &["disk", "backup", as_str(&disk)]);
+    let output = under(&bench, &nobody, &["disk", "backup", as_str(&disk)]);
     assert!(output.status.success(), "a file that holds a disk is everybody's: {}", told(&output));
 }
 
@@ -304,18 +251,18 @@ fn without_bpf_a_disk_in_use_is_refused_unless_inconsistency_is_wanted() {
     if !is_root_or_skip() {
         return;
     }
-    let bench = Bench::new();
+    let bench = bench();
     let (device, mounted) = mounted(&bench);
     let without = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
     let backup = ["disk", "backup", device.name()];
-    let said = refused(&bench.under(&without, &backup));
+    let said = refused(&under(&bench, &without, &backup));
     assert!(said.contains("nothing gives a consistent view") && said.contains("--inconsistent"), "{said}");
     assert!(said.contains("a kernel with BPF"), "{said}");
     is_left_alone(&device, &mounted);
-    let output = bench.under(&without, &[&backup[..], &["--inconsistent"]].concat());
+    let output = under(&bench, &without, &[&backup[..], &["--inconsistent"]].concat());
     assert!(output.status.success(), "{}", told(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("NOT consistent"));
-    let manifest = bench.manifest();
+    let manifest = newest_manifest(&bench);
     assert_eq!(
         (&manifest["state"], &manifest["disks"][0]["capture"]["provider"]),
         (&json!("inconsistent"), &json!("none"))
@@ -328,11 +275,11 @@ fn a_freeze_that_may_hardly_last_ends_with_an_image_or_the_choices() {
     if !is_root_or_skip() {
         return;
     }
-    let bench = Bench::new();
+    let bench = bench();
     let (device, mounted) = mounted(&bench);
     let output = bench.command(&["disk", "backup", device.name(), "--freeze-budget", "0.01"]).output().expect("runs");
     match output.status.success() {
-        true => assert_eq!(bench.manifest()["state"], "complete"),
+        true => assert_eq!(newest_manifest(&bench)["state"], "complete"),
         false => assert!(refused(&output).contains("allow a longer freeze"), "{}", told(&output)),
     }
     is_left_alone(&device, &mounted);

@@ -3,20 +3,18 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
-use tempfile::TempDir;
+use testkit::bench::succeeded;
 use testkit::loop_device::succeeds;
-use testkit::{Peer, sample};
+use testkit::{Bench, Peer, sample};
 
 const MIB: u64 = 1 << 20;
 
 /// A repository with the image of a disk `office` of four partitions: ext4, NTFS, FAT32, XFS.
 struct Image {
-    room: TempDir,
-    stead: Peer,
+    bench: Bench,
 }
 
 /// Where the partitions lie, in MiB: begin and size.
@@ -24,46 +22,15 @@ const PARTITIONS: [(u64, u64); 4] = [(1, 64), (66, 24), (92, 40), (134, 300)];
 
 impl Image {
     fn new() -> Image {
-        let image = Image { room: TempDir::new().expect("room"), stead: Peer::at(env!("CARGO_BIN_EXE_stead")) };
-        image.says(&["init"]);
+        let image = Image { bench: Bench::new(env!("CARGO_BIN_EXE_stead")) };
         image.furnish();
         image.make_disk();
-        image.says(&["disk", "backup", &image.path("office")]);
+        image.bench.says(&["disk", "backup", &image.bench.path("office")]);
         image
     }
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.at(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        let mut command = self.stead.repository_command(&self.at("repository"));
-        command.env("XDG_STATE_HOME", self.at("state")).args(words).output().expect("runs")
-    }
-
-    fn says(&self, words: &[&str]) -> String {
-        String::from_utf8_lossy(&self.prints(words)).into_owned()
-    }
-
-    fn prints(&self, words: &[&str]) -> Vec<u8> {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    }
-
-    fn refuses(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && !said.contains("panicked"), "{words:?}: {said}");
-        said
-    }
-
     fn furnish(&self) {
-        let folder = self.at("folder");
+        let folder = self.bench.at("folder");
         fs::create_dir(&folder).expect("a folder");
         sample::office(&folder, 1, 30);
         fs::write(folder.join("large"), sample::random_bytes(5, 6 * MIB as usize)).expect("a file");
@@ -73,12 +40,15 @@ impl Image {
         let hole = fs::File::create(folder.join("one/hole")).expect("a file");
         hole.set_len(20 * MIB).expect("its size");
         fs::set_permissions(folder.join("one/two"), fs::Permissions::from_mode(0o750)).expect("a mode");
-        succeeds("touch", &["-d", "2020-02-03T04:05:06Z", self.at("folder/one/two/three/file").to_str().unwrap()]);
-        succeeds("touch", &["-d", "2019-01-02T03:04:05Z", self.at("folder/one/two").to_str().unwrap()]);
+        succeeds(
+            "touch",
+            &["-d", "2020-02-03T04:05:06Z", self.bench.at("folder/one/two/three/file").to_str().unwrap()],
+        );
+        succeeds("touch", &["-d", "2019-01-02T03:04:05Z", self.bench.at("folder/one/two").to_str().unwrap()]);
     }
 
     fn make_disk(&self) {
-        let disk = self.at("office");
+        let disk = self.bench.at("office");
         fs::File::create(&disk).expect("a disk").set_len(440 * MIB).expect("its size");
         let mut script = "label: gpt\n".to_owned();
         for ((begin, size), name) in PARTITIONS.iter().zip(["system", "windows", "boot", "data"]) {
@@ -87,8 +57,8 @@ impl Image {
         let mut sfdisk = Command::new("sfdisk").arg("--quiet").arg(&disk).stdin(Stdio::piped()).spawn().expect("runs");
         sfdisk.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("written");
         assert!(sfdisk.wait().expect("ends").success());
-        let folder = self.path("folder");
-        let file = self.path("folder/large");
+        let folder = self.bench.path("folder");
+        let file = self.bench.path("folder/large");
         self.make_partition(0, &["mkfs.ext4", "-q", "-F", "-L", "root", "-d", &folder], |_| {});
         self.make_partition(1, &["mkntfs", "-F", "-Q", "-q", "-L", "Windows"], |volume| {
             succeeds("ntfscp", &[volume, &file, "Large.bin"]);
@@ -102,7 +72,7 @@ impl Image {
     /// Makes a filesystem in a file of its own and puts it into its place.
     fn make_partition(&self, number: usize, words: &[&str], fill: impl Fn(&str)) {
         let (begin, size) = PARTITIONS[number];
-        let (volume, disk) = (self.path("volume"), self.path("office"));
+        let (volume, disk) = (self.bench.path("volume"), self.bench.path("office"));
         fs::File::create(&volume).expect("a file").set_len(size * MIB).expect("its size");
         succeeds(words[0], &[&words[1..], &[&volume]].concat());
         fill(&volume);
@@ -111,11 +81,13 @@ impl Image {
         succeeds("dd", &[&words[..], &["bs=1M", "conv=notrunc,sparse", "status=none"]].concat());
         fs::remove_file(&volume).expect("removed");
     }
+}
 
-    fn messages(&self, words: &[&str]) -> Vec<Value> {
-        let printed = self.says(&[words, &["--json"]].concat());
-        printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
+/// Bytes that a command prints.
+fn printed(bench: &Bench, words: &[&str]) -> Vec<u8> {
+    let output = bench.run(words);
+    succeeded(&output);
+    output.stdout
 }
 
 /// Tools that make the disk.
@@ -138,94 +110,97 @@ fn an_image_is_looked_at_and_files_are_taken_out_of_it() {
 }
 
 fn lists_partitions(image: &Image) {
-    let listed = image.messages(&["disk", "ls", "latest"]);
+    let listed = image.bench.messages(&["disk", "ls", "latest"]);
     let kinds: Vec<&str> = listed.iter().map(|volume| volume["file_system"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["ext4", "ntfs", "fat32", "xfs"]);
     assert_eq!((&listed[0]["label"], &listed[0]["name"]), (&"root".into(), &"system".into()));
     assert_eq!((&listed[1]["label"], &listed[1]["start"]), (&"Windows".into(), &(66 * MIB).into()));
-    let said = image.says(&["disk", "ls", "latest:office"]);
+    let said = image.bench.says(&["disk", "ls", "latest:office"]);
     assert!(said.contains(":office/1") && said.contains("XFS") && said.contains("24.000 MiB"), "{said}");
 }
 
 fn lists_files(image: &Image) {
-    let said = image.says(&["disk", "ls", "latest:office/1/one"]);
+    let said = image.bench.says(&["disk", "ls", "latest:office/1/one"]);
     assert_eq!(said, "/one/hole\n/one/two\n");
-    let all = image.says(&["disk", "ls", "latest:office/1/one", "--recursive"]);
+    let all = image.bench.says(&["disk", "ls", "latest:office/1/one", "--recursive"]);
     assert_eq!(all, "/one/hole\n/one/two\n/one/two/link\n/one/two/three\n/one/two/three/file\n");
-    let said = image.says(&["disk", "ls", "latest:office/1/one/two", "--long"]);
+    let said = image.bench.says(&["disk", "ls", "latest:office/1/one/two", "--long"]);
     assert!(said.contains("Lrwxrwxrwx") && said.contains("/one/two/link -> three/file"), "{said}");
-    let file = &image.messages(&["disk", "ls", "latest:office/1/one/two/three/file"])[0];
+    let file = &image.bench.messages(&["disk", "ls", "latest:office/1/one/two/three/file"])[0];
     assert_eq!(
         (&file["size"], &file["mtime"], &file["type"]),
         (&5.into(), &"2020-02-03T04:05:06Z".into(), &"file".into())
     );
     assert_eq!((&file["path"], &file["message_type"]), (&"/one/two/three/file".into(), &"node".into()));
     // The same members as `stead ls --json` has.
-    image.says(&["backup", &image.path("folder/one")]);
-    let theirs = image.messages(&["ls", "latest"]);
+    image.bench.says(&["backup", &image.bench.path("folder/one")]);
+    let theirs = image.bench.messages(&["ls", "latest"]);
     let theirs = theirs.iter().find(|node| node["name"] == "file").expect("the file");
     for member in theirs.as_object().unwrap().keys().filter(|member| *member != "inode") {
         assert!(file.get(member).is_some(), "{member}");
     }
-    assert_eq!(image.says(&["disk", "ls", "latest:office/2"]), "/Large.bin\n");
-    assert_eq!(image.says(&["disk", "ls", "latest:office/3/"]), "/large file.bin\n");
+    assert_eq!(image.bench.says(&["disk", "ls", "latest:office/2"]), "/Large.bin\n");
+    assert_eq!(image.bench.says(&["disk", "ls", "latest:office/3/"]), "/large file.bin\n");
 }
 
 fn prints_files(image: &Image) {
     let large = sample::random_bytes(5, 6 * MIB as usize);
     for place in ["1/large", "2/large.BIN", "3/Large File.bin"] {
-        assert!(image.prints(&["disk", "cat", &format!("latest:office/{place}")]) == large, "{place}");
+        assert!(printed(&image.bench, &["disk", "cat", &format!("latest:office/{place}")]) == large, "{place}");
     }
-    assert_eq!(image.says(&["disk", "cat", "latest:office/1/one/two/three/file"]), "deep\n");
+    assert_eq!(image.bench.says(&["disk", "cat", "latest:office/1/one/two/three/file"]), "deep\n");
 }
 
 fn copies_directories(image: &Image) {
-    let target = image.path("taken");
-    let said = image.says(&["disk", "cp", "latest:office/1/one", &target]);
+    let target = image.bench.path("taken");
+    let said = image.bench.says(&["disk", "cp", "latest:office/1/one", &target]);
     assert!(said.contains("copied 6 files, links and directories"), "{said}");
-    assert_eq!(fs::read(image.at("taken/two/three/file")).unwrap(), b"deep\n");
-    assert_eq!(fs::read_link(image.at("taken/two/link")).unwrap(), Path::new("three/file"));
-    let (file, folder) = (fs::metadata(image.at("taken/two/three/file")), fs::metadata(image.at("taken/two")));
+    assert_eq!(fs::read(image.bench.at("taken/two/three/file")).unwrap(), b"deep\n");
+    assert_eq!(fs::read_link(image.bench.at("taken/two/link")).unwrap(), Path::new("three/file"));
+    let (file, folder) =
+        (fs::metadata(image.bench.at("taken/two/three/file")), fs::metadata(image.bench.at("taken/two")));
     let (file, folder) = (file.unwrap(), folder.unwrap());
     assert_eq!((file.mtime(), folder.mtime(), folder.mode() & 0o777), (1_580_702_706, 1_546_398_245, 0o750));
-    let hole = fs::metadata(image.at("taken/hole")).unwrap();
+    let hole = fs::metadata(image.bench.at("taken/hole")).unwrap();
     assert!(hole.len() == 20 * MIB && hole.blocks() < 100, "{} blocks", hole.blocks());
 
     // Into a directory that is there, under its own name; a file beside it; nothing is overwritten.
-    image.says(&["disk", "cp", "latest:office/1/one/two", &format!("{target}/three")]);
-    fs::write(image.at("taken/two/three/file"), "changed").unwrap();
-    let said = image.refuses(&["disk", "cp", "latest:office/1/one/two", &target]);
+    image.bench.says(&["disk", "cp", "latest:office/1/one/two", &format!("{target}/three")]);
+    fs::write(image.bench.at("taken/two/three/file"), "changed").unwrap();
+    let said = image.bench.refuses(&["disk", "cp", "latest:office/1/one/two", &target]);
     assert!(said.contains("two/three/file was not copied: it is there already"), "{said}");
-    assert_eq!(fs::read(image.at("taken/two/three/file")).unwrap(), b"changed");
-    image.says(&["disk", "cp", "latest:office/1/one/two", &target, "--force"]);
-    assert_eq!(fs::read(image.at("taken/two/three/file")).unwrap(), b"deep\n");
+    assert_eq!(fs::read(image.bench.at("taken/two/three/file")).unwrap(), b"changed");
+    image.bench.says(&["disk", "cp", "latest:office/1/one/two", &target, "--force"]);
+    assert_eq!(fs::read(image.bench.at("taken/two/three/file")).unwrap(), b"deep\n");
 
     // A link in the target leads nowhere.
-    fs::create_dir(image.at("outside")).unwrap();
-    fs::create_dir(image.at("trap")).unwrap();
-    symlink(image.at("outside"), image.at("trap/one")).unwrap();
-    let said = image.refuses(&["disk", "cp", "latest:office/1/one", &image.path("trap"), "--force"]);
+    fs::create_dir(image.bench.at("outside")).unwrap();
+    fs::create_dir(image.bench.at("trap")).unwrap();
+    symlink(image.bench.at("outside"), image.bench.at("trap/one")).unwrap();
+    let said = image.bench.refuses(&["disk", "cp", "latest:office/1/one", &image.bench.path("trap"), "--force"]);
     assert!(said.contains("something else stands in the directory's place"), "{said}");
-    assert_eq!(fs::read_dir(image.at("outside")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(image.bench.at("outside")).unwrap().count(), 0);
 
-    image.says(&["disk", "cp", "latest:office/2/", &image.path("windows")]);
-    assert!(fs::read(image.at("windows/Large.bin")).unwrap() == sample::random_bytes(5, 6 * MIB as usize));
+    image.bench.says(&["disk", "cp", "latest:office/2/", &image.bench.path("windows")]);
+    assert!(fs::read(image.bench.at("windows/Large.bin")).unwrap() == sample::random_bytes(5, 6 * MIB as usize));
 }
 
 fn refuses_in_words(image: &Image) {
-    assert!(image.refuses(&["disk", "cat", "latest:office/1/nothing"]).contains("there is no /nothing"));
-    assert!(image.refuses(&["disk", "cat", "latest:office/1/one"]).contains("it is a directory"));
-    assert!(image.refuses(&["disk", "cat", "latest:office/1/one/two/link"]).contains("it is a link to three/file"));
-    assert!(image.refuses(&["disk", "ls", "latest:office/9/"]).contains("has no partition 9; it has 1, 2, 3, 4"));
-    assert!(image.refuses(&["disk", "ls", "latest:office/etc"]).contains("no number of a partition"));
-    assert!(image.refuses(&["disk", "ls", "latest:other"]).contains("no snapshot holds a disk image of other"));
-    assert!(image.refuses(&["disk", "ls", "latest:office/1/large/below"]).contains("/large is no directory"));
-    let said = image.refuses(&["disk", "cp", "latest:office/1/large", &image.path("no/where")]);
+    assert!(image.bench.refuses(&["disk", "cat", "latest:office/1/nothing"]).contains("there is no /nothing"));
+    assert!(image.bench.refuses(&["disk", "cat", "latest:office/1/one"]).contains("it is a directory"));
+    assert!(
+        image.bench.refuses(&["disk", "cat", "latest:office/1/one/two/link"]).contains("it is a link to three/file")
+    );
+    assert!(image.bench.refuses(&["disk", "ls", "latest:office/9/"]).contains("has no partition 9; it has 1, 2, 3, 4"));
+    assert!(image.bench.refuses(&["disk", "ls", "latest:office/etc"]).contains("no number of a partition"));
+    assert!(image.bench.refuses(&["disk", "ls", "latest:other"]).contains("no snapshot holds a disk image of other"));
+    assert!(image.bench.refuses(&["disk", "ls", "latest:office/1/large/below"]).contains("/large is no directory"));
+    let said = image.bench.refuses(&["disk", "cp", "latest:office/1/large", &image.bench.path("no/where")]);
     assert!(said.contains("No such file"), "{said}");
 }
 
 fn says_what_to_do_instead(image: &Image) {
-    let said = image.refuses(&["disk", "ls", "latest:office/4"]);
+    let said = image.bench.refuses(&["disk", "ls", "latest:office/4"]);
     assert!(said.contains("it holds XFS") && said.contains("stead disk restore latest:office disk.raw"), "{said}");
     let (start, size) = (134 * MIB, 300 * MIB);
     let mount = format!("mount -o loop,ro,norecovery,nouuid,offset={start},sizelimit={size} disk.raw /mnt");
@@ -234,9 +209,9 @@ fn says_what_to_do_instead(image: &Image) {
         return;
     }
     // The advice works.
-    image.says(&["disk", "restore", "latest:office", &image.path("disk.raw")]);
-    fs::create_dir(image.at("mnt")).unwrap();
+    image.bench.says(&["disk", "restore", "latest:office", &image.bench.path("disk.raw")]);
+    fs::create_dir(image.bench.at("mnt")).unwrap();
     let options = format!("loop,ro,norecovery,nouuid,offset={start},sizelimit={size}");
-    succeeds("mount", &["-o", &options, &image.path("disk.raw"), &image.path("mnt")]);
-    succeeds("umount", &[&image.path("mnt")]);
+    succeeds("mount", &["-o", &options, &image.bench.path("disk.raw"), &image.bench.path("mnt")]);
+    succeeds("umount", &[&image.bench.path("mnt")]);
 }

@@ -3,16 +3,14 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
-use tempfile::TempDir;
-use testkit::loop_device::{is_root_or_skip, succeeds};
-use testkit::{LoopDevice, Mounted, Peer, sample};
+use testkit::bench::{refused, succeeded};
+use testkit::loop_device::{forget_btrfs, is_root_or_skip, succeeds};
+use testkit::{Bench, LoopDevice, Mounted, sample};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,66 +23,30 @@ struct Live {
     device: Option<LoopDevice>,
     kind: &'static str,
     size: u64,
-    stead: Peer,
-    room: TempDir,
+    bench: Bench,
 }
 
 impl Live {
     fn new(kind: &'static str, size: u64) -> Live {
-        let room = tempfile::tempdir().expect("room");
-        let device = LoopDevice::create(&room.path().join("disk"), size);
+        let bench = Bench::new(env!("CARGO_BIN_EXE_stead"));
+        let device = LoopDevice::create(&bench.at("disk"), size);
         succeeds("sgdisk", &[&format!("-n1:{}:0", BEGIN / 512), device.name()]);
         show_partition(&device, size);
         let quiet = if kind == "ext4" { "-q" } else { "-fq" };
         succeeds(&format!("mkfs.{kind}"), &[quiet, &device.partition(1)]);
-        let mounted = Some(Mounted::new(&device.partition(1), &room.path().join("mounted")));
-        let stead = Peer::at(env!("CARGO_BIN_EXE_stead"));
-        let live = Live { mounted, device: Some(device), kind, size, stead, room };
-        live.says(&["init"]);
-        live
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
+        let mounted = Some(Mounted::new(&device.partition(1), &bench.at("mounted")));
+        Live { mounted, device: Some(device), kind, size, bench }
     }
 
     fn device(&self) -> &str {
         self.device.as_ref().expect("a device").name()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.stead.repository_command(&self.path("repository"));
-        command.env("XDG_STATE_HOME", self.path("state")).args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().expect("runs")
-    }
-
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn refuses(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && !said.contains("panicked"), "{words:?}: {said}");
-        said
-    }
-
-    fn summary(&self, words: &[&str]) -> Value {
-        let printed = self.says(&[words, &["--json"]].concat());
-        serde_json::from_str(printed.lines().last().expect("a summary")).expect("JSON")
-    }
-
     /// Takes the disk away and mounts the restored one in its place, having looked whether it is sound.
     fn becomes(&mut self, image: &Path) -> PathBuf {
         self.mounted = None;
         self.device = None;
-        _ = Command::new("btrfs").args(["device", "scan", "--forget"]).output();
+        forget_btrfs();
         let device = LoopDevice::attach(image);
         succeeds("sgdisk", &["--verify", device.name()]);
         show_partition(&device, self.size);
@@ -95,9 +57,9 @@ impl Live {
             // Its log is played when it is mounted.
             _ => {}
         }
-        self.mounted = Some(Mounted::new(&partition, &self.path("mounted")));
+        self.mounted = Some(Mounted::new(&partition, &self.bench.at("mounted")));
         self.device = Some(device);
-        self.path("mounted")
+        self.bench.at("mounted")
     }
 
     fn proves_sound(mut self) {
@@ -201,12 +163,12 @@ fn imaged_while_written(kind: &'static str, size: u64) {
         return;
     }
     let mut live = Live::new(kind, size);
-    let folder = live.path("mounted");
+    let folder = live.bench.at("mounted");
     fs::write(folder.join("large"), sample::random_bytes(1, 48 * MIB as usize)).expect("a file");
     let writer = Writer::start(&folder);
     let before = writer.number();
     let device = live.device().to_owned();
-    let summary = live.summary(&["disk", "backup", &device, "--name", "server"]);
+    let summary = live.bench.summary(&["disk", "backup", &device, "--name", "server"]);
     let after = writer.number();
     // Nothing stands still any more, and nothing is left in the kernel.
     let begin = writer.number();
@@ -222,8 +184,8 @@ fn imaged_while_written(kind: &'static str, size: u64) {
     assert_eq!(summary["capture"]["cross_check"]["ours"], summary["capture"]["cross_check"]["kernel"]);
     assert!(summary["bytes_in_use"].as_u64().expect("bytes") < size / 2, "free space is left out");
 
-    let back = live.path("back");
-    live.says(&["disk", "restore", "latest:server", back.to_str().expect("UTF-8"), "--verify"]);
+    let back = live.bench.at("back");
+    live.bench.says(&["disk", "restore", "latest:server", back.to_str().expect("UTF-8"), "--verify"]);
     let folder = live.becomes(&back);
     let (one, two) = (number(&folder.join("one")), number(&folder.join("two")));
     assert!(one == two || one == two + 1, "one is {one}, two is {two}");
@@ -261,24 +223,24 @@ fn the_second_image_of_a_mounted_disk_stores_little_and_hooks_surround_the_freez
         return;
     }
     let live = Live::new("ext4", 256 * MIB);
-    let folder = live.path("mounted");
+    let folder = live.bench.at("mounted");
     fs::write(folder.join("large"), sample::random_bytes(1, 32 * MIB as usize)).expect("a file");
     let device = live.device().to_owned();
-    live.says(&["disk", "backup", &device]);
+    live.bench.says(&["disk", "backup", &device]);
     fs::write(folder.join("little"), "changed").expect("a file");
-    let log = live.path("hooks");
+    let log = live.bench.at("hooks");
     let (before, after) = (format!("echo before >> {}", log.display()), format!("echo after >> {}", log.display()));
     let hooks = ["--hook-before", &before, "--hook-after", &after];
-    let second = live.summary(&[&["disk", "backup", &device][..], &hooks].concat());
+    let second = live.bench.summary(&[&["disk", "backup", &device][..], &hooks].concat());
     let added = second["data_added"].as_u64().expect("bytes");
     assert!(added < 16 * MIB, "{added} bytes");
     assert_eq!(fs::read_to_string(&log).expect("a log"), "before\nafter\n");
 
-    let said = live.refuses(&["disk", "backup", &device, "--hook-before", "exit 7"]);
+    let said = live.bench.refuses(&["disk", "backup", &device, "--hook-before", "exit 7"]);
     assert!(said.contains("hook") && said.contains('7'), "{said}");
     assert!(tracked(&device).is_empty());
     let partition = format!("{device}p1");
-    let part = live.summary(&["disk", "backup", &partition, "--name", "part"]);
+    let part = live.bench.summary(&["disk", "backup", &partition, "--name", "part"]);
     assert_eq!(part["capture"]["provider"], "tracker");
 }
 
@@ -288,12 +250,9 @@ fn the_disk_that_holds_the_repository_is_refused() {
         return;
     }
     let live = Live::new("ext4", 128 * MIB);
-    let inside = live.path("mounted/repository");
-    let mut init = live.stead.repository_command(&inside);
-    assert!(init.args(["init"]).output().expect("runs").status.success());
-    let mut backup = live.stead.repository_command(&inside);
-    let output = backup.args(["disk", "backup", live.device()]).output().expect("runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("would contain itself"), "{said}");
+    let there = |words: &[&str]| live.bench.command_at("mounted/repository", words).output().expect("runs");
+    succeeded(&there(&["init"]));
+    let said = refused(&there(&["disk", "backup", live.device()]));
+    assert!(said.contains("would contain itself"), "{said}");
     assert!(tracked(live.device()).is_empty());
 }

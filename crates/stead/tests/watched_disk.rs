@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
+use testkit::bench::succeeded;
 use testkit::loop_device::{is_root_or_skip, succeeds};
-use testkit::{LoopDevice, Mounted, Peer, sample};
+use testkit::{Bench, LoopDevice, Mounted, sample};
 
 const MIB: u64 = 1 << 20;
 
@@ -18,53 +18,36 @@ const MIB: u64 = 1 << 20;
 struct Desk {
     mounted: Option<Mounted>,
     device: LoopDevice,
-    stead: Peer,
-    room: TempDir,
+    bench: Bench,
 }
 
 impl Desk {
-    fn new(size: u64) -> Desk {
-        let room = tempfile::tempdir().expect("room");
-        let device = LoopDevice::create(&room.path().join("disk"), size);
+    /// None if this is not for root.
+    fn new(size: u64) -> Option<Desk> {
+        if !is_root_or_skip() {
+            return None;
+        }
+        let bench = Bench::new(env!("CARGO_BIN_EXE_stead"));
+        let device = LoopDevice::create(&bench.at("disk"), size);
         // The manifest counts what is in use in units of 4096 bytes, and what is not in use may be what it was.
         succeeds("mkfs.ext4", &["-q", "-b", "4096", "-E", "lazy_itable_init=0", device.name()]);
-        let mounted = Some(Mounted::new(device.name(), &room.path().join("mounted")));
-        let desk = Desk { mounted, device, stead: Peer::at(env!("CARGO_BIN_EXE_stead")), room };
-        desk.says(&["init"]);
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().expect("UTF-8").to_owned()
+        let mounted = Some(Mounted::new(device.name(), &bench.at("mounted")));
+        Some(Desk { mounted, device, bench })
     }
 
     fn disk(&self) -> &str {
         self.device.name()
     }
 
-    fn command_at(&self, repository: &str, words: &[&str]) -> Command {
-        let mut command = self.stead.repository_command(&self.path(repository));
-        command.env("XDG_STATE_HOME", self.path(&format!("state of {repository}"))).args(words);
-        command
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        self.command_at("repository", words)
-    }
-
-    fn says(&self, words: &[&str]) -> String {
-        succeeded(self.command(words))
+    /// What a command prints on another repository.
+    fn does_at(&self, repository: &str, words: &[&str]) -> String {
+        succeeded(&self.bench.command_at(repository, words).output().expect("runs"))
     }
 
     /// The last message and those before it.
     fn messages(&self, words: &[&str]) -> (Value, Vec<Value>) {
-        let mut command = self.command(words);
-        command.arg("--json");
-        messages(&succeeded(command))
+        let mut all = self.bench.messages(words);
+        (all.pop().expect("a message"), all)
     }
 
     fn backup(&self) -> Value {
@@ -87,7 +70,7 @@ impl Desk {
 
     /// Changes so many chunks, far from each other.
     fn change_chunks(&self, file: &str, seed: u64, count: u64) {
-        let file = File::options().write(true).open(self.path("mounted").join(file)).expect("a file");
+        let file = File::options().write(true).open(self.bench.at("mounted").join(file)).expect("a file");
         for number in 0..count {
             let bytes = sample::random_bytes(seed + number, 4096);
             file.write_all_at(&bytes, number * 2 * MIB + 4096).expect("written");
@@ -96,20 +79,20 @@ impl Desk {
     }
 
     fn write(&self, name: &str, seed: u64, bytes: u64) {
-        let path = self.path("mounted").join(name);
+        let path = self.bench.at("mounted").join(name);
         fs::write(&path, sample::random_bytes(seed, bytes as usize)).expect("a file");
         File::open(path).and_then(|file| file.sync_all()).expect("synced");
     }
 
     fn restored(&self, repository: &str, name: &str) -> Vec<u8> {
-        let target = self.text(name);
-        succeeded(self.command_at(repository, &["disk", "restore", "latest", &target]));
+        let target = self.bench.path(name);
+        self.does_at(repository, &["disk", "restore", "latest", &target]);
         fs::read(target).expect("the image")
     }
 
     /// What the newest image says is in use.
     fn used(&self, repository: &str) -> Vec<Range<usize>> {
-        let manifest = succeeded(self.command_at(repository, &["dump", "latest", "/manifest.json"]));
+        let manifest = self.does_at(repository, &["dump", "latest", "/manifest.json"]);
         let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
         let used = &manifest["disks"][0]["used"];
         let unit = number(&used["unit"]) as usize;
@@ -129,15 +112,15 @@ impl Desk {
         let last = self.backup();
         assert_eq!(last["capture"]["provider"], "tracker", "{last}");
         let ours = self.restored("repository", "ours");
-        self.says(&["disk", "unwatch", self.disk()]);
-        succeeded(self.command_at("other", &["init"]));
-        succeeded(self.command_at("other", &["disk", "backup", self.disk()]));
+        self.bench.says(&["disk", "unwatch", self.disk()]);
+        self.does_at("other", &["init"]);
+        self.does_at("other", &["disk", "backup", self.disk()]);
         let theirs = self.restored("other", "theirs");
         assert_eq!(ours.len(), theirs.len());
         for used in self.used("other") {
             assert!(ours[used.clone()] == theirs[used.clone()], "the images differ within {used:?}");
         }
-        succeeds("e2fsck", &["-fn", &self.text("ours")]);
+        succeeds("e2fsck", &["-fn", &self.bench.path("ours")]);
         assert_eq!(self.watched(), Value::Null);
     }
 }
@@ -146,20 +129,9 @@ impl Drop for Desk {
     /// Whatever failed, no tracker is left behind.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            _ = self.command(&["disk", "unwatch", self.disk()]).output();
+            _ = self.bench.command(&["disk", "unwatch", self.disk()]).output();
         }
     }
-}
-
-fn succeeded(mut command: Command) -> String {
-    let output: Output = command.output().expect("runs");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn messages(printed: &str) -> (Value, Vec<Value>) {
-    let mut all: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (all.pop().expect("a message"), all)
 }
 
 fn number(value: &Value) -> u64 {
@@ -191,12 +163,9 @@ fn until_it_says(mut command: Command, word: &str) -> Child {
 
 #[test]
 fn the_next_image_of_a_watched_disk_reads_and_sends_what_was_written_since() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(256 * MIB);
+    let Some(desk) = Desk::new(256 * MIB) else { return };
     desk.write("large", 1, 64 * MIB);
-    desk.says(&["disk", "watch", desk.disk()]);
+    desk.bench.says(&["disk", "watch", desk.disk()]);
     let (first, why) = desk.backup_says_why();
     assert!(why.contains("not been imaged"), "{why}");
     assert!(number(&first["bytes_read"]) > 64 * MIB);
@@ -215,7 +184,7 @@ fn the_next_image_of_a_watched_disk_reads_and_sends_what_was_written_since() {
     continues(&third, &second["snapshot_id"], 8 * MIB);
     assert!(number(&third["data_added"]) < 6 * MIB, "{third}");
     desk.change_chunks("large", 200, 3);
-    fs::remove_file(desk.path("mounted/large")).expect("removed");
+    fs::remove_file(desk.bench.at("mounted/large")).expect("removed");
     desk.write("another", 2, 20 * MIB);
     continues(&desk.backup(), &third["snapshot_id"], 48 * MIB);
     desk.ends_as_a_first_image_would();
@@ -223,24 +192,21 @@ fn the_next_image_of_a_watched_disk_reads_and_sends_what_was_written_since() {
 
 #[test]
 fn an_increment_that_is_killed_is_taken_up() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(384 * MIB);
+    let Some(desk) = Desk::new(384 * MIB) else { return };
     desk.write("large", 1, 128 * MIB);
-    desk.says(&["disk", "watch", desk.disk()]);
+    desk.bench.says(&["disk", "watch", desk.disk()]);
     let first = desk.backup();
     desk.write("large", 2, 128 * MIB);
     for round in 0..3 {
         // Slow enough that it cannot end.
-        let slow = desk.command(&["disk", "backup", desk.disk(), "--limit-upload", "2000", "--pack-size", "4"]);
+        let slow = desk.bench.command(&["disk", "backup", desk.disk(), "--limit-upload", "2000", "--pack-size", "4"]);
         let mut child = until_it_says(slow, "bytes_new");
         child.kill().expect("killed");
         child.wait().expect("ended");
         desk.change_chunks("large", 300 + round, 5);
-        fs::write(desk.path("mounted").join(format!("round-{round}")), "small").expect("a file");
+        fs::write(desk.bench.at("mounted").join(format!("round-{round}")), "small").expect("a file");
     }
-    fs::remove_file(desk.path("mounted/round-1")).expect("removed");
+    fs::remove_file(desk.bench.at("mounted/round-1")).expect("removed");
     let (summary, before) = desk.messages(&["disk", "backup", desk.disk()]);
     continues(&summary, &first["snapshot_id"], 200 * MIB);
     assert!(before.iter().any(|message| message["message_type"] == "resumed"), "{before:?}");
@@ -249,17 +215,14 @@ fn an_increment_that_is_killed_is_taken_up() {
 
 #[test]
 fn after_the_tracker_is_gone_everything_is_read_and_compared() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(192 * MIB);
+    let Some(desk) = Desk::new(192 * MIB) else { return };
     desk.write("large", 1, 48 * MIB);
-    desk.says(&["disk", "watch", desk.disk()]);
+    desk.bench.says(&["disk", "watch", desk.disk()]);
     desk.backup();
     // As a restart of the machine does.
-    desk.says(&["disk", "unwatch", desk.disk()]);
+    desk.bench.says(&["disk", "unwatch", desk.disk()]);
     desk.change_chunks("large", 50, 4);
-    desk.says(&["disk", "watch", desk.disk()]);
+    desk.bench.says(&["disk", "watch", desk.disk()]);
     let (summary, why) = desk.backup_says_why();
     assert!(why.contains("not been imaged since"), "{why}");
     assert!(number(&summary["bytes_read"]) > 48 * MIB && number(&summary["data_added"]) < 16 * MIB, "{summary}");
@@ -268,13 +231,10 @@ fn after_the_tracker_is_gone_everything_is_read_and_compared() {
 
 #[test]
 fn what_another_repository_has_is_no_base() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(128 * MIB);
-    desk.says(&["disk", "watch", desk.disk()]);
-    succeeded(desk.command_at("elsewhere", &["init"]));
-    succeeded(desk.command_at("elsewhere", &["disk", "backup", desk.disk()]));
+    let Some(desk) = Desk::new(128 * MIB) else { return };
+    desk.bench.says(&["disk", "watch", desk.disk()]);
+    desk.does_at("elsewhere", &["init"]);
+    desk.does_at("elsewhere", &["disk", "backup", desk.disk()]);
     let (_, why) = desk.backup_says_why();
     assert!(why.contains("not in this repository") || why.contains("the kernel counts"), "{why}");
     // The same disk under another name is another disk.
@@ -283,17 +243,14 @@ fn what_another_repository_has_is_no_base() {
         named.1.iter().any(|message| message["message_type"] == "base" && message["reason"].is_string()),
         "{named:?}"
     );
-    desk.says(&["disk", "unwatch", desk.disk()]);
+    desk.bench.says(&["disk", "unwatch", desk.disk()]);
 }
 
 #[test]
 fn a_tracker_that_lost_writes_is_not_believed() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(192 * MIB);
+    let Some(desk) = Desk::new(192 * MIB) else { return };
     desk.write("large", 1, 32 * MIB);
-    desk.says(&["disk", "watch", desk.disk()]);
+    desk.bench.says(&["disk", "watch", desk.disk()]);
     desk.backup();
     let name = desk.watched()["name"].as_str().expect("a name").to_owned();
     fs::remove_file(Path::new("/sys/fs/bpf/stead").join(name).join("link")).expect("taken away");
@@ -308,21 +265,18 @@ fn a_tracker_that_lost_writes_is_not_believed() {
 
 #[test]
 fn ctrl_c_leaves_a_tracker_that_is_shown_and_can_be_taken_away() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(192 * MIB);
+    let Some(desk) = Desk::new(192 * MIB) else { return };
     desk.write("large", 1, 64 * MIB);
-    let slow = desk.command(&["disk", "backup", desk.disk(), "--limit-upload", "2000", "--pack-size", "4"]);
+    let slow = desk.bench.command(&["disk", "backup", desk.disk(), "--limit-upload", "2000", "--pack-size", "4"]);
     let mut child = until_it_says(slow, "bytes_new");
     succeeds("kill", &["-INT", &child.id().to_string()]);
     assert_eq!(child.wait().expect("ended").code(), Some(130));
     let kept = desk.watched();
     assert!(kept["since"].is_null() && kept["is_attached"] == true, "{kept}");
-    assert!(desk.says(&["disk", "watch"]).contains("an image that was begun"));
-    desk.says(&["disk", "unwatch", desk.disk()]);
+    assert!(desk.bench.says(&["disk", "watch"]).contains("an image that was begun"));
+    desk.bench.says(&["disk", "unwatch", desk.disk()]);
     assert_eq!(desk.watched(), Value::Null);
-    let said = desk.command(&["disk", "unwatch", desk.disk()]).output().expect("runs");
+    let said = desk.bench.command(&["disk", "unwatch", desk.disk()]).output().expect("runs");
     assert!(String::from_utf8_lossy(&said.stderr).contains("is not watched"));
     // Without it, everything is read again, and only what is missing is sent.
     let summary = desk.backup();
@@ -332,16 +286,13 @@ fn ctrl_c_leaves_a_tracker_that_is_shown_and_can_be_taken_away() {
 
 #[test]
 fn several_disks_become_one_snapshot_of_one_instant() {
-    if !is_root_or_skip() {
-        return;
-    }
-    let desk = Desk::new(128 * MIB);
-    let other = LoopDevice::create(&desk.path("second disk"), 96 * MIB);
+    let Some(desk) = Desk::new(128 * MIB) else { return };
+    let other = LoopDevice::create(&desk.bench.at("second disk"), 96 * MIB);
     succeeds("mkfs.ext4", &["-q", other.name()]);
-    let mounted = Mounted::new(other.name(), &desk.path("mounted too"));
+    let mounted = Mounted::new(other.name(), &desk.bench.at("mounted too"));
     desk.write("here", 5, 8 * MIB);
-    fs::write(desk.path("mounted too/there"), sample::random_bytes(6, 8 * MIB as usize)).expect("a file");
-    desk.says(&["disk", "watch", desk.disk(), other.name()]);
+    fs::write(desk.bench.at("mounted too/there"), sample::random_bytes(6, 8 * MIB as usize)).expect("a file");
+    desk.bench.says(&["disk", "watch", desk.disk(), other.name()]);
     let names = ["--name", "one", "--name", "two"];
     let both = [&["disk", "backup", desk.disk(), other.name()][..], &names].concat();
     let (first, _) = desk.messages(&both);
@@ -352,21 +303,22 @@ fn several_disks_become_one_snapshot_of_one_instant() {
     second["disks"].as_array().expect("disks").iter().for_each(|disk| continues(disk, &first["snapshot_id"], 64 * MIB));
     assert!(number(&second["data_added"]) < 12 * MIB, "{second}");
     for (name, file, content) in [("one", "here", (7, 2 * MIB)), ("two", "there", (6, 8 * MIB))] {
-        let image = desk.text(name);
-        desk.says(&["disk", "restore", &format!("latest:{name}"), &image]);
+        let image = desk.bench.path(name);
+        desk.bench.says(&["disk", "restore", &format!("latest:{name}"), &image]);
         succeeds("e2fsck", &["-fn", &image]);
         let device = LoopDevice::attach(Path::new(&image));
-        let place = Mounted::new(device.name(), &desk.path(&format!("{name} again")));
-        let read = fs::read(desk.path(&format!("{name} again")).join(file)).expect("content");
+        let place = Mounted::new(device.name(), &desk.bench.at(&format!("{name} again")));
+        let read = fs::read(desk.bench.at(&format!("{name} again")).join(file)).expect("content");
         assert!(read == sample::random_bytes(content.0, content.1 as usize), "{file}");
         drop(place);
     }
-    let refused = desk.command(&["disk", "backup", desk.disk(), other.name(), "--name", "x"]).output().expect("runs");
+    let refused =
+        desk.bench.command(&["disk", "backup", desk.disk(), other.name(), "--name", "x"]).output().expect("runs");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("1 names for 2 disks"));
-    let twins = desk.command(&["disk", "backup", desk.disk(), desk.disk()]).output().expect("runs");
+    let twins = desk.bench.command(&["disk", "backup", desk.disk(), desk.disk()]).output().expect("runs");
     assert!(String::from_utf8_lossy(&twins.stderr).contains("would both be called"));
     let (last, _) = desk.messages(&["disk", "backup", desk.disk(), other.name(), "--separate"]);
     assert_eq!(last["disks"].as_array().map(Vec::len), Some(1));
-    desk.says(&["disk", "unwatch", desk.disk(), other.name()]);
+    desk.bench.says(&["disk", "unwatch", desk.disk(), other.name()]);
     drop(mounted);
 }

@@ -3,6 +3,7 @@
 //! Nothing here is a dependency of anything but tests.
 
 pub mod authority;
+pub mod bench;
 pub mod faulty_backend;
 pub mod guest;
 pub mod loop_device;
@@ -16,6 +17,7 @@ pub mod wire;
 pub mod writer;
 
 pub use authority::{Authority, Certificate, Validity};
+pub use bench::Bench;
 pub use faulty_backend::FaultyBackend;
 pub use guest::{Guest, Kernel, Machine};
 pub use loop_device::{LoopDevice, Mounted};

@@ -24,6 +24,11 @@ pub fn succeeds(program: &str, args: &[&str]) -> String {
     out.into_owned()
 }
 
+/// Of a btrfs whose device is gone the kernel still knows, and takes the next one with its id for a part of it: no more.
+pub fn forget_btrfs() {
+    let _ = Command::new("btrfs").args(["device", "scan", "--forget"]).output();
+}
+
 /// A file that the kernel shows as a disk.
 #[derive(Debug)]
 pub struct LoopDevice {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::loop_device::succeeds;
+use testkit::loop_device::{is_root_or_skip, succeeds};
 use testkit::writer::{Writer, is_of_one_instant};
 use testkit::{Guest, Kernel, LoopDevice, Machine, Mounted, Peer};
 
@@ -40,6 +40,9 @@ pub(crate) struct Stead {
 impl Stead {
     /// With one disk of that size, as `/dev/vda`; `None` is a skip.
     pub(crate) fn new(kernel: Kernel, size: u64) -> Option<Stead> {
+        if !is_root_or_skip() {
+            return None;
+        }
         let room = tempfile::tempdir().expect("room");
         let tests = std::env::current_exe().expect("this program");
         let shared = room.path().join("shared");

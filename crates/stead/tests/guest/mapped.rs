@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use testkit::Kernel;
-use testkit::loop_device::is_root_or_skip;
 
 use crate::machine::{Stead, backup, busy_with, does, nothing_is_left, proves_sound, proves_sound_there, refuses};
 
@@ -15,9 +14,6 @@ stead init >/dev/null";
 
 #[test]
 fn an_encrypted_disk_is_imaged_while_it_is_written_as_it_is_and_as_what_is_in_it() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 160 * MIB) else { return };
     let stead = stead.disk("spare", 160 * MIB);
     let mut guest = stead.boot();
@@ -50,9 +46,6 @@ stead init >/dev/null";
 
 #[test]
 fn a_device_on_several_disks_is_imaged_by_a_snapshot_that_keeps_changes_on_another_disk() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 128 * MIB) else { return };
     let stead = stead.disk("second", 128 * MIB).disk("store", 256 * MIB);
     let mut guest = stead.boot();
@@ -90,9 +83,6 @@ fn a_device_on_several_disks_is_imaged_by_a_snapshot_that_keeps_changes_on_anoth
 
 #[test]
 fn a_volume_in_a_container_is_put_onto_another_disk_whose_structure_is_made_anew() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 160 * MIB) else { return };
     let stead = stead.disk("spare", 200 * MIB).disk("small", 100 * MIB);
     let mut guest = stead.boot();

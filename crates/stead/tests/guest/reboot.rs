@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use testkit::Kernel;
-use testkit::loop_device::{is_root_or_skip, succeeds};
+use testkit::loop_device::succeeds;
 use testkit::{LoopDevice, Mounted};
 
 use crate::machine::{Busy, Stead, check, does};
@@ -29,9 +29,6 @@ fn bytes_in(folder: &Path) -> u64 {
 
 #[test]
 fn an_image_that_a_power_cut_ended_is_taken_up_and_nothing_is_sent_twice() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 256 * MIB) else { return };
     let mut large = vec![0; LARGE as usize];
     rand::rng().fill_bytes(&mut large);

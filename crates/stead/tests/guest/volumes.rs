@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use testkit::loop_device::is_root_or_skip;
 use testkit::{Guest, Kernel};
 
 use crate::machine::{Stead, backup, busy_with, does, nothing_is_left, proves_sound, refuses};
@@ -39,9 +38,6 @@ fn a_volume_in_use(stead: &Stead, guest: &mut Guest, make: &str, kind: &str) -> 
 
 #[test]
 fn thick_volumes_are_imaged_by_a_snapshot_while_they_are_written() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 1024 * MIB) else { return };
     let mut guest = with_group(&stead);
     for kind in ["ext4", "xfs"] {
@@ -52,9 +48,6 @@ fn thick_volumes_are_imaged_by_a_snapshot_while_they_are_written() {
 
 #[test]
 fn thin_volumes_are_imaged_by_a_snapshot_while_they_are_written() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 1024 * MIB) else { return };
     let mut guest = with_group(&stead);
     does(&mut guest, "lvcreate -q -y -L 700M --thinpool pool vg");
@@ -66,9 +59,6 @@ fn thin_volumes_are_imaged_by_a_snapshot_while_they_are_written() {
 
 #[test]
 fn a_thick_snapshot_that_runs_full_is_an_error_and_no_image() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 1024 * MIB) else { return };
     let mut guest = with_group(&stead);
     // Room for a snapshot of 256 MiB, and more than that is written before it is read.
@@ -87,9 +77,6 @@ fn a_thick_snapshot_that_runs_full_is_an_error_and_no_image() {
 
 #[test]
 fn a_snapshot_that_a_killed_run_left_is_removed_by_the_next_one() {
-    if !is_root_or_skip() {
-        return;
-    }
     let Some(stead) = Stead::new(Kernel::Bookworm, 512 * MIB) else { return };
     let mut guest = with_group(&stead);
     does(&mut guest, "lvcreate -q -y -n root -L 128M vg\nmkfs.ext4 -q /dev/vg/root\nmount /dev/vg/root /mnt");

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use tempfile::TempDir;
-use testkit::loop_device::{is_root_or_skip, succeeds};
-use testkit::{LoopDevice, Mounted, Peer, Picture, sample};
+use testkit::bench::as_str;
+use testkit::loop_device::{forget_btrfs, is_root_or_skip, succeeds};
+use testkit::{Bench, LoopDevice, Mounted, Peer, Picture, sample};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -60,12 +59,6 @@ impl Fs {
     }
 }
 
-/// A repository, and room for disks beside it.
-pub(crate) struct Bench {
-    pub(crate) room: TempDir,
-    stead: Peer,
-}
-
 /// An imaged disk: a small FAT, then the file system.
 pub(crate) struct Imaged {
     pub(crate) fs: Fs,
@@ -73,90 +66,46 @@ pub(crate) struct Imaged {
     picture: Picture,
 }
 
-impl Bench {
-    /// None if this is not for root, or programs are missing.
-    pub(crate) fn new(tools: &[&str]) -> Option<Bench> {
-        for tool in ["sgdisk", "sfdisk", "mkfs.vfat"].iter().chain(tools) {
-            Peer::find(tool)?;
-        }
-        if !is_root_or_skip() {
-            return None;
-        }
-        let bench = Bench { room: TempDir::new().expect("room"), stead: Peer::at(env!("CARGO_BIN_EXE_stead")) };
-        bench.says(&["init"]);
-        Some(bench)
+/// A repository, and room for disks beside it; none if this is not for root, or programs are missing.
+pub(crate) fn bench(tools: &[&str]) -> Option<Bench> {
+    for tool in ["sgdisk", "sfdisk", "mkfs.vfat"].iter().chain(tools) {
+        Peer::find(tool)?;
     }
+    is_root_or_skip().then(|| Bench::new(env!("CARGO_BIN_EXE_stead")).before(forget_btrfs))
+}
 
-    /// A disk of [`SIZE`] with files in every corner of its file system, imaged.
-    pub(crate) fn imaged(fs: Fs) -> Option<(Bench, Imaged)> {
-        let bench = Bench::new(fs.tools())?;
-        let disk = bench.at("office.raw");
-        let device = LoopDevice::create(&disk, SIZE);
-        succeeds("sgdisk", &["-n1:2048:+16M", "-t1:ef00", "-n2:0:0", "-c2:office", device.name()]);
-        device.show_partitions();
-        succeeds("mkfs.vfat", &[&device.partition(1)]);
-        fs.make(&device.partition(2));
-        let mounted = fs.mount(&device.partition(2), &bench.at("office"));
-        fill(mounted.folder(), SIZE / 2);
-        let picture = picture(mounted.folder());
-        drop(mounted);
-        drop(device);
-        bench.says(&["disk", "backup", as_str(&disk)]);
-        Some((bench, Imaged { fs, disk, picture }))
-    }
+/// A disk of [`SIZE`] with files in every corner of its file system, imaged.
+pub(crate) fn imaged(fs: Fs) -> Option<(Bench, Imaged)> {
+    let bench = bench(fs.tools())?;
+    let disk = bench.at("office.raw");
+    let device = LoopDevice::create(&disk, SIZE);
+    succeeds("sgdisk", &["-n1:2048:+16M", "-t1:ef00", "-n2:0:0", "-c2:office", device.name()]);
+    device.show_partitions();
+    succeeds("mkfs.vfat", &[&device.partition(1)]);
+    fs.make(&device.partition(2));
+    let mounted = fs.mount(&device.partition(2), &bench.at("office"));
+    fill(mounted.folder(), SIZE / 2);
+    let picture = picture(mounted.folder());
+    drop(mounted);
+    drop(device);
+    bench.says(&["disk", "backup", as_str(&disk)]);
+    Some((bench, Imaged { fs, disk, picture }))
+}
 
-    pub(crate) fn at(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
+/// The plan of a restore, for programs.
+#[track_caller]
+pub(crate) fn plan(bench: &Bench, words: &[&str]) -> serde_json::Value {
+    let messages = bench.messages(&[&["disk", "restore", "latest"], words, &["--dry-run"]].concat());
+    messages.into_iter().find(|message| message["message_type"] == "plan").expect("a plan")
+}
 
-    pub(crate) fn path(&self, name: &str) -> String {
-        as_str(&self.at(name)).to_owned()
-    }
-
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.stead.repository_command(&self.at("repository"));
-        command.env("XDG_STATE_HOME", self.at("state")).env("TMPDIR", self.room.path()).args(words);
-        command
-    }
-
-    pub(crate) fn run(&self, words: &[&str]) -> Output {
-        // Of a btrfs that is not there any more the kernel still knows.
-        let _ = Command::new("btrfs").args(["device", "scan", "--forget"]).output();
-        self.command(words).output().expect("runs")
-    }
-
-    #[track_caller]
-    pub(crate) fn says(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// What a command says that must fail.
-    #[track_caller]
-    pub(crate) fn refuses(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && !said.contains("panicked"), "{words:?}: {said}");
-        said
-    }
-
-    /// The plan, for programs.
-    #[track_caller]
-    pub(crate) fn plan(&self, words: &[&str]) -> serde_json::Value {
-        let printed = self.says(&[&["disk", "restore", "latest"], words, &["--dry-run", "--json"]].concat());
-        let plan = printed.lines().find(|line| line.contains("\"message_type\":\"plan\"")).expect("a plan");
-        serde_json::from_str(plan).expect("JSON")
-    }
-
-    /// No file system is left in scratch, and no loop device over anything of ours.
-    pub(crate) fn is_clean(&self) {
-        let left = fs::read_dir(self.room.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
-        let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("scratch")).collect();
-        assert!(left.is_empty(), "{left:?}");
-        let loops = succeeds("losetup", &["--list", "--noheadings", "--output", "BACK-FILE"]);
-        assert!(!loops.contains(as_str(self.room.path())), "{loops}");
-    }
+/// No file system is left in scratch, and no loop device over anything of ours.
+pub(crate) fn is_clean(bench: &Bench) {
+    let left = fs::read_dir(bench.room()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("scratch")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let loops = succeeds("losetup", &["--list", "--noheadings", "--output", "BACK-FILE"]);
+    assert!(!loops.contains(as_str(bench.room())), "{loops}");
 }
 
 impl Imaged {
@@ -166,7 +115,7 @@ impl Imaged {
         let verified = succeeds("sgdisk", &["--verify", device.name()]);
         assert!(verified.contains("No problems found"), "{verified}");
         device.show_partitions();
-        let _ = Command::new("btrfs").args(["device", "scan", "--forget"]).output();
+        forget_btrfs();
         self.fs.check(&device.partition(2));
         succeeds("fsck.fat", &["-n", &device.partition(1)]);
         let mounted = self.fs.mount(&device.partition(2), &bench.at("back"));
@@ -202,10 +151,6 @@ fn picture(folder: &Path) -> Picture {
 /// What was written gets its place only now.
 fn settle(folder: &Path) {
     succeeds("sync", &["--file-system", as_str(folder)]);
-}
-
-pub(crate) fn as_str(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
 }
 
 /// A partition of a disk.

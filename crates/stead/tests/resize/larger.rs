@@ -5,17 +5,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use testkit::Bench;
+use testkit::bench::as_str;
 use testkit::loop_device::succeeds;
 use testkit::{LoopDevice, Mounted, sample};
 
-use crate::bench::{Bench, Fs, MIB, SIZE, as_str, entries, uuids};
+use crate::bench::{Fs, MIB, SIZE, bench, entries, imaged, is_clean, plan, uuids};
 
 /// On a disk of twice the size, the partition and its file system fill it.
 fn grows(fs: Fs, words: &[&str], tool: &str) {
-    let Some((bench, imaged)) = Bench::imaged(fs) else { return };
+    let Some((bench, imaged)) = imaged(fs) else { return };
     let target = bench.path("twice");
     let words = [&[&*target, "--size", "1024M", "--verify"], words].concat();
-    let plan = bench.plan(&words);
+    let plan = plan(&bench, &words);
     let part = &plan["parts"][1];
     assert_eq!((&plan["fit"]["fits"], &part["change"], &part["tool"]), (&"grown".into(), &"grow".into(), &tool.into()));
     assert!(!Path::new(&target).exists(), "a plan writes nothing");
@@ -27,7 +29,7 @@ fn grows(fs: Fs, words: &[&str], tool: &str) {
     assert!(grown > 1000 * MIB, "{grown}");
     let size = imaged.is_right_on(&bench, Path::new(&target));
     assert!(size > grown / 100 * 85, "{size} of {grown}");
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn a_btrfs_grows_where_it_may_be_mounted() {
 
 #[test]
 fn what_may_not_be_mounted_keeps_its_size_in_a_larger_partition_and_the_plan_says_what_to_do() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Xfs) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Xfs) else { return };
     let target = bench.at("twice");
     let said = bench.says(&["disk", "restore", "latest", as_str(&target), "--size", "1024M"]);
     assert!(said.contains("its content does not grow") && said.contains("--grow-mounted"), "{said}");
@@ -118,7 +120,7 @@ fn swap_is_right(device: &LoopDevice, number: u32, original: &LoopDevice) {
 #[test]
 fn a_chosen_partition_grows_and_those_behind_it_make_room() {
     for (table, swap) in [("gpt", 2), ("mbr", 5)] {
-        let Some(bench) = Bench::new(&["mkfs.ext4", "resize2fs", "mkswap"]) else { return };
+        let Some(bench) = bench(&["mkfs.ext4", "resize2fs", "mkswap"]) else { return };
         let disk = two_partitions(&bench, table);
         let target = bench.at("twice");
         let said = bench.says(&["disk", "restore", "latest", as_str(&target), "--size", "192M", "--dry-run"]);
@@ -145,13 +147,13 @@ fn a_chosen_partition_grows_and_those_behind_it_make_room() {
         swap_is_right(&device, swap, &original);
         assert!(entries(&swapped).last().unwrap().size > 100 * MIB);
         drop((device, original));
-        bench.is_clean();
+        is_clean(&bench);
     }
 }
 
 #[test]
 fn a_file_system_on_the_whole_disk_grows_too() {
-    let Some(bench) = Bench::new(&["mkfs.ext4", "resize2fs"]) else { return };
+    let Some(bench) = bench(&["mkfs.ext4", "resize2fs"]) else { return };
     let (disk, target) = (bench.at("whole"), bench.at("twice"));
     fs::File::create(&disk).unwrap().set_len(64 * MIB).unwrap();
     succeeds("mkfs.ext4", &["-q", "-F", as_str(&disk)]);
@@ -163,7 +165,7 @@ fn a_file_system_on_the_whole_disk_grows_too() {
     let blocks =
         said.lines().find_map(|line| line.strip_prefix("Block count:")).and_then(|text| text.trim().parse().ok());
     assert!(blocks.is_some_and(|blocks: u64| blocks >= 200 * 1024 / 4), "{said}");
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 /// A folder of programs that comes before all others.
@@ -177,7 +179,7 @@ fn with_program(bench: &Bench, name: &str, script: &str) -> String {
 
 #[test]
 fn cut_off_while_it_grows_the_same_command_begins_again_and_ends_well() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Ext4) else { return };
     let target = bench.at("twice");
     let words = ["disk", "restore", "latest", as_str(&target), "--size", "1024M", "--verify"];
     // It grows to a half of what is wanted, writes over what it likes, and takes its caller with it.
@@ -192,12 +194,12 @@ fn cut_off_while_it_grows_the_same_command_begins_again_and_ends_well() {
     let size = imaged.is_right_on(&bench, &target);
     assert!(size > 900 * MIB, "{size}");
     assert!(bench.refuses(&words).contains("it is not empty"), "the note is gone");
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 #[test]
 fn cut_off_while_it_is_copied_the_same_command_goes_on_and_grows_it() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Ext4) else { return };
     let target = bench.at("twice");
     let words = ["disk", "restore", "latest", as_str(&target), "--size", "1024M"];
     let mut command = bench.command(&[&words[..], &["--limit-download", "4096"]].concat());
@@ -217,7 +219,7 @@ fn cut_off_while_it_is_copied_the_same_command_goes_on_and_grows_it() {
 
 #[test]
 fn a_program_that_fails_or_is_missing_is_told_with_its_words() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Ext4) else { return };
     let target = bench.at("twice");
     let words = ["disk", "restore", "latest", as_str(&target), "--size", "1024M"];
     let path = with_program(&bench, "resize2fs", "#!/bin/sh\necho the moon is full >&2; exit 3\n");

@@ -4,18 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use testkit::bench::as_str;
 use testkit::loop_device::succeeds;
 use testkit::{LoopDevice, sample};
 
-use crate::bench::{Bench, Fs, MIB, as_str, entries, uuids};
+use crate::bench::{Fs, MIB, bench, entries, imaged, is_clean, plan, uuids};
 
 /// On a smaller disk, the file system has become smaller and nothing is missing.
 fn shrinks(fs: Fs, size: &str, words: &[&str], tool: &str) {
-    let Some((bench, imaged)) = Bench::imaged(fs) else { return };
+    let Some((bench, imaged)) = imaged(fs) else { return };
     let before = succeeds("sha256sum", &[as_str(&imaged.disk)]);
     let target = bench.path("smaller");
     let words = [&[&*target, "--size", size, "--verify"], words].concat();
-    let plan = bench.plan(&words);
+    let plan = plan(&bench, &words);
     let part = &plan["parts"][1];
     let seen = (&plan["fit"]["fits"], &part["change"], &part["tool"]);
     assert_eq!(seen, (&"shrunk".into(), &"shrink".into(), &tool.into()));
@@ -28,7 +29,7 @@ fn shrinks(fs: Fs, size: &str, words: &[&str], tool: &str) {
     assert_eq!(uuids(target), uuids(&imaged.disk));
     imaged.is_right_on(&bench, target);
     assert_eq!(succeeds("sha256sum", &[as_str(&imaged.disk)]), before, "the source is not touched");
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_btrfs_shrinks_in_scratch_where_it_may_be_mounted() {
 
 #[test]
 fn what_cannot_shrink_does_not_fit_and_the_plan_says_why_in_figures() {
-    let Some((bench, _imaged)) = Bench::imaged(Fs::Xfs) else { return };
+    let Some((bench, _imaged)) = imaged(Fs::Xfs) else { return };
     let target = bench.at("smaller");
     let words = ["disk", "restore", "latest", as_str(&target), "--size", "400M"];
     let said = bench.refuses(&words);
@@ -61,7 +62,7 @@ fn what_cannot_shrink_does_not_fit_and_the_plan_says_why_in_figures() {
 
 #[test]
 fn too_small_is_said_before_anything_is_written_and_what_fails_in_scratch_leaves_the_target_alone() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Ext4) else { return };
     let target = bench.at("smaller");
     fs::write(&target, b"precious").unwrap();
     let restore = ["disk", "restore", "latest", as_str(&target), "--yes-overwrite", "smaller"];
@@ -82,12 +83,12 @@ fn too_small_is_said_before_anything_is_written_and_what_fails_in_scratch_leaves
     assert_eq!(fs::read(&target).unwrap(), b"precious");
     bench.says(&words);
     imaged.is_right_on(&bench, &target);
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 #[test]
 fn a_shrinking_restore_that_was_killed_goes_on() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Ext4) else { return };
     let target = LoopDevice::create(&bench.at("disk"), 256 * MIB);
     let words = ["disk", "restore", "latest", target.name(), "--verify"];
     // A reader that ends its caller when the table was written: only its end says that all is done.
@@ -103,12 +104,12 @@ fn a_shrinking_restore_that_was_killed_goes_on() {
     assert!(said.contains("going on from an earlier run"), "{said}");
     drop(target);
     imaged.is_right_on(&bench, &bench.at("disk"));
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 #[test]
 fn unused_space_behind_the_partitions_and_behind_file_systems_is_let_go_without_any_program() {
-    let Some(bench) = Bench::new(&["mkfs.ext4"]) else { return };
+    let Some(bench) = bench(&["mkfs.ext4"]) else { return };
     let disk = bench.at("roomy.raw");
     fs::File::create(&disk).unwrap().set_len(256 * MIB).unwrap();
     let script = b"label: gpt\nstart=2048, size=32768, type=linux\nsize=131072, type=linux\n";
@@ -134,5 +135,5 @@ fn unused_space_behind_the_partitions_and_behind_file_systems_is_let_go_without_
         succeeds("e2fsck", &["-f", "-n", &device.partition(2)]);
         assert!(fs::read(device.partition(1)).unwrap() == sample::random_bytes(1, 16 << 20));
     }
-    bench.is_clean();
+    is_clean(&bench);
 }

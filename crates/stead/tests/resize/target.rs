@@ -4,14 +4,16 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
+use testkit::Bench;
+use testkit::bench::as_str;
 use testkit::loop_device::succeeds;
 use testkit::{LoopDevice, Mounted, Peer, sample};
 
-use crate::bench::{Bench, Fs, MIB, as_str};
+use crate::bench::{Fs, MIB, bench, imaged, is_clean};
 
 #[test]
 fn on_a_device_the_kernel_shows_the_new_partitions_at_once() {
-    let Some((bench, imaged)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, imaged)) = imaged(Fs::Ext4) else { return };
     let file = bench.at("disk");
     let target = LoopDevice::create(&file, 1024 * MIB);
     // Something with other partitions was there before.
@@ -28,12 +30,12 @@ fn on_a_device_the_kernel_shows_the_new_partitions_at_once() {
     succeeds("e2fsck", &["-f", "-n", &target.partition(2)]);
     drop(target);
     assert!(imaged.is_right_on(&bench, &file) > 900 * MIB);
-    bench.is_clean();
+    is_clean(&bench);
 }
 
 #[test]
 fn the_disk_that_holds_the_repository_is_no_target_and_no_place_for_scratch() {
-    let Some((bench, _)) = Bench::imaged(Fs::Ext4) else { return };
+    let Some((bench, _)) = imaged(Fs::Ext4) else { return };
     let target = LoopDevice::create(&bench.at("holder"), 300 * MIB);
     succeeds("mkfs.ext4", &["-q", target.name()]);
     let mounted = Mounted::new(target.name(), &bench.at("mounted"));
@@ -58,7 +60,7 @@ fn on_a_terminal(bench: &Bench, words: &[&str], answer: &str) -> Option<String> 
     let mut command = Command::new(script.path());
     command.args(["-qec", &format!("{} --no-cache {line}", env!("CARGO_BIN_EXE_stead")), "/dev/null"]);
     command.env("RESTIC_REPOSITORY", bench.at("repository")).env("RESTIC_PASSWORD", "test").env("TERM", "xterm");
-    command.env("XDG_STATE_HOME", bench.at("state")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.env("XDG_STATE_HOME", bench.at("state/repository")).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     let (mut input, mut output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let (mut said, mut piece) = (String::new(), [0; 4096]);
@@ -81,7 +83,7 @@ fn on_a_terminal(bench: &Bench, words: &[&str], answer: &str) -> Option<String> 
 
 #[test]
 fn what_is_mounted_or_not_empty_is_overwritten_by_who_types_its_name() {
-    let Some(bench) = Bench::new(&["mkfs.ext4"]) else { return };
+    let Some(bench) = bench(&["mkfs.ext4"]) else { return };
     let disk = bench.at("disk");
     fs::write(&disk, sample::random_bytes(1, 8 << 20)).unwrap();
     bench.says(&["disk", "backup", as_str(&disk)]);
