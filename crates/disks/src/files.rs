@@ -174,8 +174,10 @@ pub trait Filesystem {
     /// Calls `each` with a file's bytes from its beginning, up to 1 MiB at a time; exactly as many as its size, or an error.
     fn read(&self, file: &Entry, each: Take<'_>) -> Result<()>;
 
-    /// Where a symbolic link points.
-    fn link(&self, link: &Entry) -> Result<Vec<u8>>;
+    /// Where a symbolic link points; in filesystems that have none, nothing is one.
+    fn link(&self, link: &Entry) -> Result<Vec<u8>> {
+        Err(FilesError::NotAFile(shown(&link.name)))
+    }
 
     /// How many directories it can have at most, where they cannot be told apart.
     fn most_directories(&self) -> u64 {

@@ -72,16 +72,7 @@ impl Filesystem for Exfat {
     }
 
     fn read(&self, file: &Entry, each: Take<'_>) -> Result<()> {
-        match file.handle {
-            Handle::Clusters(clusters) if file.file_type == FileType::Regular => {
-                self.chains.file(&clusters, file.size, &mut |piece| each(piece).map(|()| true))
-            }
-            _ => Err(FilesError::NotAFile(super::shown(&file.name))),
-        }
-    }
-
-    fn link(&self, link: &Entry) -> Result<Vec<u8>> {
-        Err(FilesError::NotAFile(super::shown(&link.name)))
+        self.chains.read(file, each)
     }
 
     fn is_named(&self, entry: &Entry, name: &[u8]) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backend::{Backend, FileKind, Id, Memory, SystemClock};
 use disks::image::{Base, DiskName, FinishedImage, ImageWriter, SnapshotDetails, SnapshotSaved, Store, StoredImages};
-use disks::manifest::{Capture, Consistency, Disk, Identity, Manifest, UsedMap};
+use disks::manifest::{Capture, Disk, Identity, Manifest, UsedMap};
 use disks::offline::{self, Unreadable};
 use disks::progress::Progress;
 use disks::{CHUNK, Extents, ReadAt, SEGMENT};

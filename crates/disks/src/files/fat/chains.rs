@@ -1,6 +1,8 @@
 //! Clusters of FAT and exFAT, and the table that says which follows which. A chain is followed as far as a length asks for.
 
-use super::super::{Clusters, FilesError, PIECE, Result};
+use platform::FileType;
+
+use super::super::{Clusters, Entry, FilesError, Handle, PIECE, Result, Take, shown};
 use crate::used::fields::{le16, le32};
 use crate::used::source::Source;
 
@@ -31,8 +33,18 @@ struct Run {
 }
 
 impl Chains {
+    /// The bytes of a file that an entry names.
+    pub(in crate::files) fn read(&self, file: &Entry, each: Take<'_>) -> Result<()> {
+        match file.handle {
+            Handle::Clusters(clusters) if file.file_type == FileType::Regular => {
+                self.file(&clusters, file.size, &mut |piece| each(piece).map(|()| true))
+            }
+            _ => Err(FilesError::NotAFile(shown(&file.name))),
+        }
+    }
+
     /// The bytes of a file: those that were written, then zeros up to `size`.
-    pub(in crate::files) fn file(&self, clusters: &Clusters, size: u64, each: Piece<'_>) -> Result<()> {
+    fn file(&self, clusters: &Clusters, size: u64, each: Piece<'_>) -> Result<()> {
         let written = clusters.valid.min(size).min(clusters.length);
         let mut goes_on = true;
         let mut watch = |piece: &[u8]| {
