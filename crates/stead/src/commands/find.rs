@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 use crate::output::Output;
-use crate::render::node::{self, Sizes};
+use crate::render::node::FormArgs;
 use crate::render::table::printable;
 use crate::render::time;
 use crate::select::{self, FilterArgs};
@@ -41,12 +41,8 @@ pub(crate) struct Args {
     /// Modified then or earlier
     #[arg(short = 'N', long, value_name = "TIME")]
     newest: Option<String>,
-    /// Show mode, owner, size and time
-    #[arg(short, long)]
-    long: bool,
-    /// Show sizes with units
-    #[arg(long)]
-    human_readable: bool,
+    #[command(flatten)]
+    form: FormArgs,
     /// Oldest snapshot first
     #[arg(short = 'R', long)]
     reverse: bool,
@@ -112,7 +108,7 @@ impl Args {
                             heading(output, stored, std::mem::take(&mut is_first))?;
                         }
                         count += 1;
-                        output.result(self.line(path, node))?;
+                        output.result(self.form.line(path, node))?;
                     }
                     Found::Unreadable { path, error } => {
                         unreadable += 1;
@@ -128,13 +124,6 @@ impl Args {
         }
         output.message(&all)?;
         finish(unreadable)
-    }
-
-    fn line(&self, path: &[u8], node: &Node) -> String {
-        if !self.long {
-            return printable(&String::from_utf8_lossy(path));
-        }
-        node::long(path, node, if self.human_readable { Sizes::WithUnits } else { Sizes::Bytes })
     }
 
     fn blobs(&self, repo: &Repository) -> Outcome<Blobs> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::failure::{Failure, Outcome, OutputFailed};
 use crate::open::{Context, Opened};
 use crate::output::{Lines, Output};
-use crate::render::node::{self, Sizes};
+use crate::render::node::FormArgs;
 use crate::render::snapshots::{SnapshotJson, sentence};
 use crate::render::table::printable;
 use crate::select::{self, FilterArgs};
@@ -30,15 +30,11 @@ pub(crate) struct Args {
     directories: Vec<OsString>,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Show mode, owner, size and time
-    #[arg(short, long)]
-    long: bool,
+    #[command(flatten)]
+    form: FormArgs,
     /// With directories: also what is deeper in them
     #[arg(long)]
     recursive: bool,
-    /// Show sizes with units
-    #[arg(long)]
-    human_readable: bool,
     /// Order: name, size, time (or mtime), atime, ctime, extension
     #[arg(short, long, value_name = "ORDER", default_value = "name", value_parser = sort)]
     sort: Sort,
@@ -158,11 +154,7 @@ impl Listing<'_> {
             self.lines.bytes(&ls::json(path, node))?;
             return self.lines.bytes(b"\n");
         }
-        if !self.args.long {
-            return self.lines.line(printable(&String::from_utf8_lossy(path)));
-        }
-        let sizes = if self.args.human_readable { Sizes::WithUnits } else { Sizes::Bytes };
-        self.lines.line(node::long(path, node, sizes))
+        self.lines.line(self.args.form.line(path, node))
     }
 
     fn finish(mut self) -> Outcome {

@@ -6,28 +6,37 @@ use repo::node::Node;
 use super::table::printable;
 use super::{size, time};
 
-/// How sizes are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sizes {
-    /// As numbers of bytes.
-    Bytes,
-    /// With binary units.
-    WithUnits,
+/// How entries are shown.
+#[derive(clap::Args)]
+pub(crate) struct FormArgs {
+    /// Show mode, owner, size and time
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// Show sizes with units
+    #[arg(long)]
+    human_readable: bool,
 }
 
-/// Mode, owner, size, time, path and a link's target.
-pub(crate) fn long(path: &[u8], node: &Node, sizes: Sizes) -> String {
-    let size = match sizes {
-        Sizes::Bytes => node.size.to_string(),
-        Sizes::WithUnits => size::bytes(node.size),
-    };
-    let mode = permissions(node.mode);
-    let (uid, gid) = (node.uid, node.gid);
-    let mtime = jiff::Timestamp::new(node.mtime.seconds, 0).map_or_else(|_| "?".into(), time::local);
-    let path = printable(&String::from_utf8_lossy(path));
-    let target = match node.link_target.is_empty() {
-        true => String::new(),
-        false => format!(" -> {}", printable(&String::from_utf8_lossy(&node.link_target))),
-    };
-    format!("{mode} {uid:>5} {gid:>5} {size:>6} {mtime} {path}{target}")
+impl FormArgs {
+    /// The line of an entry.
+    pub(crate) fn line(&self, path: &[u8], node: &Node) -> String {
+        match self.long {
+            true => self.long_line(path, node),
+            false => printable(&String::from_utf8_lossy(path)),
+        }
+    }
+
+    /// Mode, owner, size, time, path and a link's target.
+    fn long_line(&self, path: &[u8], node: &Node) -> String {
+        let size = if self.human_readable { size::bytes(node.size) } else { node.size.to_string() };
+        let mode = permissions(node.mode);
+        let (uid, gid) = (node.uid, node.gid);
+        let mtime = jiff::Timestamp::new(node.mtime.seconds, 0).map_or_else(|_| "?".into(), time::local);
+        let path = printable(&String::from_utf8_lossy(path));
+        let target = match node.link_target.is_empty() {
+            true => String::new(),
+            false => format!(" -> {}", printable(&String::from_utf8_lossy(&node.link_target))),
+        };
+        format!("{mode} {uid:>5} {gid:>5} {size:>6} {mtime} {path}{target}")
+    }
 }

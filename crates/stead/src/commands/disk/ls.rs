@@ -12,7 +12,7 @@ use super::place::{Found, Place};
 use crate::failure::{Doing, Failure, Outcome};
 use crate::open::Context;
 use crate::output::{self, Lines, Output};
-use crate::render::node::{self, Sizes};
+use crate::render::node::FormArgs;
 use crate::render::size;
 use crate::render::table::{Table, printable};
 use crate::select::FilterArgs;
@@ -32,15 +32,11 @@ pub(crate) struct Args {
     place: OsString,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Show mode, owner, size and time
-    #[arg(short, long)]
-    long: bool,
+    #[command(flatten)]
+    form: FormArgs,
     /// Also what is deeper in directories
     #[arg(long)]
     recursive: bool,
-    /// Show sizes with units
-    #[arg(long)]
-    human_readable: bool,
 }
 
 #[derive(Serialize)]
@@ -173,17 +169,13 @@ impl Listing<'_> {
             return Ok(());
         }
         let absolute = [b"/", path].concat();
-        let needs_target = self.args.long && !self.output.is_json() && entry.file_type == FileType::Symlink;
+        let needs_target = self.args.form.long && !self.output.is_json() && entry.file_type == FileType::Symlink;
         let target = if needs_target { filesystem.link(entry).unwrap_or_default() } else { Vec::new() };
         if self.output.is_json() {
             self.lines.bytes(&::files::ls::json(&absolute, &as_node(entry, target)))?;
             return self.lines.bytes(b"\n");
         }
-        if !self.args.long {
-            return self.lines.line(printable(&String::from_utf8_lossy(&absolute)));
-        }
-        let sizes = if self.args.human_readable { Sizes::WithUnits } else { Sizes::Bytes };
-        self.lines.line(node::long(&absolute, &as_node(entry, target), sizes))
+        self.lines.line(self.args.form.line(&absolute, &as_node(entry, target)))
     }
 }
 
