@@ -254,10 +254,18 @@ fn of_path<'d>(devices: &'d [Device], mounts: &[Mount], path: &Path) -> Option<&
         })
     };
     of_number(number).or_else(|| {
-        // btrfs has numbers of its own; its source tells the device.
-        let mount = mounts.iter().find(|mount| mount.device == number)?;
+        // btrfs has numbers of its own, and others for its subvolumes that no mount has; the mount's source tells the device.
+        let mount = mounts.iter().find(|mount| mount.device == number).or_else(|| mount_above(mounts, path))?;
         of_number(DeviceNumber::of(Path::new(&mount.source)).ok()?)
     })
+}
+
+/// The mount that a path lies in.
+fn mount_above<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
+    let path = path.canonicalize().ok()?;
+    let depth = |mount: &&Mount| mount.mount_point.components().count();
+    // Of two in one place, the later hides the earlier.
+    mounts.iter().filter(|mount| path.starts_with(&mount.mount_point)).max_by_key(depth)
 }
 
 /// The device of that kernel name, or the disk of which it is a partition.

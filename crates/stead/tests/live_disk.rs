@@ -249,7 +249,13 @@ fn the_disk_that_holds_the_repository_is_refused() {
     if !is_root_or_skip() {
         return;
     }
-    let live = Live::new("ext4", 128 * MIB);
+    // btrfs has device numbers that no mount has.
+    for kind in ["ext4", "btrfs"] {
+        a_disk_with_the_repository_on_it_is_refused(&Live::new(kind, 256 * MIB));
+    }
+}
+
+fn a_disk_with_the_repository_on_it_is_refused(live: &Live) {
     let there = |words: &[&str]| live.bench.command_at("mounted/repository", words).output().expect("runs");
     succeeded(&there(&["init"]));
     let said = refused(&there(&["disk", "backup", live.device()]));
