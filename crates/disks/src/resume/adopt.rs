@@ -1,6 +1,6 @@
 //! Packs that an interrupted job stored and that no index file names: their headers are read, and an index file is written.
 
-use backend::{FileKind, FileName, Id, Part};
+use backend::{Class, FileKind, FileName, Id, Part};
 use repo::index::{IndexFile, IndexPack, MAX_BLOBS};
 use repo::pack::{HeaderTail, PackedBlob, USUAL_TAIL, parse_header};
 use repo::{Repository, Result};
@@ -42,11 +42,12 @@ fn is_known(repo: &Repository, pack: &Id, blobs: &[PackedBlob]) -> Result<bool> 
     Ok(blobs.iter().all(|packed| index.locations(&packed.blob).iter().any(|location| location.pack == *pack)))
 }
 
-/// The blobs of a pack; `None` if it is not there, or not whole.
+/// The blobs of a pack; `None` if it is not there, or not whole. One that is not in a spool while the storage behind it cannot
+/// be asked is none: what it may have is stored again.
 fn header(repo: &Repository, id: &Id) -> Result<Option<Vec<PackedBlob>>> {
     let file = FileName::new(FileKind::Pack, *id);
     let size = match repo.backend().size(&file) {
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_not_found() || error.class == Class::Offline => return Ok(None),
         size => size?,
     };
     let (mut tail, mut length) = (Vec::new(), USUAL_TAIL);
