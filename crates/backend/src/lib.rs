@@ -45,4 +45,4 @@ pub use memory::Memory;
 pub use open::open;
 pub use options::{CREDENTIALS, Options, ReadBack, SETTINGS};
 pub use retry::{Retry, RetryEvent, RetryObserver, RetryOptions};
-pub use spool::{Spool, Unreachable};
+pub use spool::{Brim, Spool, Unreachable};

@@ -3,6 +3,9 @@
 //!
 //! The directory is laid out like a repository. Config and keys are copies of the storage's. When the directory is full, packs
 //! go straight to the storage. Without the storage, listings of what it has are those of the last time it was reached.
+//!
+//! What is below `data` may be left out of an image of the disk that the directory is on: a restored disk has the names and not
+//! the content. So a file there tells whether this is the directory that packs were written to.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -16,17 +19,66 @@ const RESERVE: usize = 8 << 20;
 /// Files are written to the directory by so many threads.
 const CONNECTIONS: usize = 4;
 
+/// A file below `data`, and what it says; long enough that no filesystem keeps it beside its inode.
+const PROOF: &str = "data/proof";
+const PROOF_LINE: &str = "What is in this folder is what was written into it.\n";
+const PROOF_LINES: usize = 1024;
+
+/// For people.
+const README: &str = "This is a spool of stead: parts of images that wait until they are sent to a repository.
+
+`stead disk send --spool` with the directory above this one sends them. If you find this on a disk that was restored from
+an image: what is in `data` was left out of the image, its content is undefined, and stead will not use it. Remove this
+directory then.
+";
+
+/// Says whether a pack of so many bytes shall not lie in the directory, because too little room would be left.
+pub type Brim = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// A directory before a storage.
 pub struct Spool {
     near: Local,
     far: Arc<dyn Backend>,
     root: PathBuf,
+    brim: Option<Brim>,
 }
 
 impl Spool {
     /// The spool in a directory, before the storage that its files are for.
     pub fn new(root: &Path, far: Arc<dyn Backend>) -> Spool {
-        Spool { near: Local::new(root, CONNECTIONS), far, root: root.to_owned() }
+        Spool { near: Local::new(root, CONNECTIONS), far, root: root.to_owned(), brim: None }
+    }
+
+    /// Counts the directory as full when `brim` says so, not only when nothing can be written any more.
+    pub fn full_at(mut self, brim: Option<Brim>) -> Spool {
+        self.brim = brim;
+        self
+    }
+
+    /// Where packs lie; nothing else is big.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// False if the directory came back with a disk's image, or was damaged: what is in its files is not what was written. Of
+    /// one that was never prepared nothing can be wrong.
+    pub fn is_itself(&self) -> bool {
+        match std::fs::read(self.root.join(PROOF)) {
+            Ok(content) => content == PROOF_LINE.repeat(PROOF_LINES).as_bytes(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Written once, and on the disk when this returns.
+    fn write_proof(&self) -> std::io::Result<()> {
+        use std::io::Write;
+        let path = self.root.join(PROOF);
+        if path.exists() {
+            return Ok(());
+        }
+        let mut file = std::fs::File::create(path)?;
+        file.write_all(PROOF_LINE.repeat(PROOF_LINES).as_bytes())?;
+        file.sync_all()
     }
 
     /// What is in the directory alone.
@@ -53,6 +105,10 @@ impl Spool {
         let mut known = Vec::new();
         if self.near.read(&FileName::CONFIG, Part::Whole, &mut known).is_err() || known != content {
             self.near.replace_config(&content)?;
+        }
+        let written = std::fs::write(self.root.join("README"), README).and_then(|()| self.write_proof());
+        if written.is_err() {
+            let _ = std::fs::remove_file(self.root.join(PROOF));
         }
         // Written, not only promised. In a directory that is full already there is nothing to hold back.
         if !self.reserve().exists() && std::fs::write(self.reserve(), vec![0; RESERVE]).is_err() {
@@ -152,6 +208,16 @@ impl Backend for Spool {
     }
 
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()> {
+        if file.kind == FileKind::Pack && self.brim.as_ref().is_some_and(|brim| brim(content.len() as u64)) {
+            let place = self.root.join(file.path());
+            let full = Error::new(
+                Class::Full,
+                "write",
+                place.display(),
+                "there is room left that is meant for others, and no more is taken",
+            );
+            return self.write_past(full, file, content);
+        }
         match self.near.write(file, content) {
             Err(full) if full.class == Class::Full && file.kind == FileKind::Pack => {
                 self.write_past(full, file, content)
@@ -264,6 +330,36 @@ mod tests {
             assert_eq!(content, known);
         }
         assert_eq!(spool.near().list(PACK).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_directory_whose_content_is_gone_is_known() {
+        let (room, far) = (tempfile::tempdir().unwrap(), far());
+        let spool = Spool::new(room.path(), far);
+        assert!(spool.is_itself(), "it is new");
+        spool.prepare().unwrap();
+        assert!(spool.is_itself() && room.path().join("README").exists());
+        assert!(spool.near().list(PACK).unwrap().is_empty());
+        let proof = room.path().join(PROOF);
+        std::fs::write(&proof, vec![0; std::fs::metadata(&proof).unwrap().len() as usize]).unwrap();
+        spool.prepare().unwrap();
+        assert!(!spool.is_itself());
+    }
+
+    #[test]
+    fn a_pack_that_is_too_much_goes_to_the_storage() {
+        let (room, far) = (tempfile::tempdir().unwrap(), far());
+        let spool = Spool::new(room.path(), far.clone()).full_at(Some(Arc::new(|bytes| bytes > 4)));
+        spool.prepare().unwrap();
+        for content in [b"here".as_slice(), b"there"] {
+            spool.write(&file(PACK, content), content).unwrap();
+        }
+        assert_eq!(far.size(&file(PACK, b"there")).unwrap(), 5);
+        assert_eq!(spool.near().list(PACK).unwrap().len(), 1);
+        let why = Error::new(Class::Offline, "read", "x", "no route to host");
+        let alone = Spool::new(room.path(), Arc::new(Unreachable::new("far".into(), &why)));
+        let error = alone.full_at(Some(Arc::new(|_| true))).write(&file(PACK, b"more"), b"more").unwrap_err();
+        assert_eq!(error.class, Class::Full);
     }
 
     #[test]

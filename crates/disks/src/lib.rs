@@ -10,6 +10,7 @@ pub mod files;
 pub mod freezer;
 pub mod image;
 pub mod inventory;
+pub mod left_out;
 pub mod manifest;
 pub mod offline;
 pub mod places;
@@ -27,6 +28,7 @@ pub mod used;
 
 pub use chunk::{CHUNK, SEGMENT, Sink};
 pub use extents::{Extent, Extents};
+pub use left_out::{LeftOut, LeftOutError};
 pub use places::{Places, PlacesError};
 pub use read::{ReadAt, SizedFile, Window};
 pub use tracker::{Tracker, TrackerError, TrackerOptions};

@@ -69,6 +69,17 @@ impl Places {
         self.pieces.iter().flat_map(of_piece).collect()
     }
 
+    /// Where these bytes of the device lie on the disk.
+    pub fn on_disk(&self, on_device: &Extents) -> Extents {
+        let ranges = on_device.iter().flat_map(|range| self.part(0, range));
+        ranges.map(|piece| piece.on_disk).collect()
+    }
+
+    /// All of the disk that is the device's.
+    pub fn all_on_disk(&self) -> Extents {
+        self.pieces.iter().map(|piece| piece.on_disk.clone()).collect()
+    }
+
     /// What of a device that maps this range, as that device's own pieces; it begins there at `at`.
     fn part(&self, at: u64, range: Extent) -> impl Iterator<Item = Piece> + '_ {
         self.pieces.iter().filter_map(move |piece| {
@@ -209,6 +220,9 @@ mod tests {
         let on_disk: Extents = [900..1010, 1040..1060, 1550..1700].into_iter().collect();
         let found: Vec<_> = volume.on_device(&on_disk).iter().collect();
         assert_eq!(found, [50..110, 140..150]);
+        let back: Vec<_> = volume.on_disk(&found.into_iter().collect()).iter().collect();
+        assert_eq!(back, [1000..1010, 1040..1050, 1550..1600]);
+        assert_eq!(volume.all_on_disk().iter().collect::<Vec<_>>(), [1000..1050, 1500..1600]);
         // What lies beyond the end of the device below is no place.
         assert!(joined("v", vec![run(0, 9000, 0)], |_| Ok(partition.clone())).is_err());
     }

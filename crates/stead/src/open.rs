@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use backend::{
-    Backend, Cache, Class, Clock, Id, Limit, Limiter, Location, Retry, RetryEvent, RetryObserver, RetryOptions, Spool,
-    SystemClock, Unreachable,
+    Backend, Brim, Cache, Class, Clock, Id, Limit, Limiter, Location, Retry, RetryEvent, RetryObserver, RetryOptions,
+    Spool, SystemClock, Unreachable,
 };
 use repo::key::KeyOrigin;
 use repo::lock::{Lock, LockKind, LockOptions, LockOwner};
@@ -90,6 +90,13 @@ pub(crate) enum Writes {
     Snapshots,
 }
 
+/// What waits in a spool is no part of an image of its disk.
+fn came_back(root: &Path) -> Failure {
+    let root = root.display();
+    Failure::new(format!("the spool in {root} came back with an image of its disk, without the content of its packs"))
+        .hint(format!("remove {root}: nothing in it can be sent from here"))
+}
+
 /// A repository that is meant, before it is opened.
 struct Target {
     location: String,
@@ -167,7 +174,7 @@ impl Context {
 
     /// Opens through the spool in a directory, which may have spools of several repositories. Without the storage it works if
     /// the spool was used before.
-    pub(crate) fn open_spooled(&self, directory: &Path) -> Outcome<Spooled> {
+    pub(crate) fn open_spooled(&self, directory: &Path, brim: Option<Brim>) -> Outcome<Spooled> {
         let target = self.target()?;
         let root = directory.join(Id::of(target.location.as_bytes()).short());
         let (far, offline) = match self.storage(&target.location) {
@@ -179,6 +186,9 @@ impl Context {
             Repository::require(&*far)?;
             spool.prepare().doing(|| format!("cannot use the spool in {}", directory.display()))?;
         }
+        if !spool.is_itself() {
+            return Err(came_back(&root));
+        }
         let cache = Some(root.join("cache"));
         let key_hint = target.key_hint.clone();
         let options = OpenOptions { key_hint, cache, cancel: Cancel::default(), ..self.open_options() };
@@ -189,7 +199,7 @@ impl Context {
             Some(base) => self.cached_storage(&target.location, base, far, repo.id()),
             None => far,
         };
-        let spool = Arc::new(Spool::new(&root, known));
+        let spool = Arc::new(Spool::new(&root, known).full_at(brim));
         let repo = Arc::new(repo.through(|_, _| Arc::clone(&spool) as _));
         let directory = local_directory(&target.location);
         Ok(Spooled { repo, spool, offline, directory })

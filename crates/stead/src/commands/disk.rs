@@ -10,6 +10,7 @@ mod image;
 mod job;
 mod list;
 mod ls;
+mod own_files;
 mod place;
 mod plan;
 mod rebuild;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::Spool;
 use disks::capture::Unreadable;
 use disks::image::DiskName;
 use disks::inventory::Inventory;
@@ -14,9 +15,10 @@ use repo::Repository;
 
 use super::hooks::Commands;
 use super::job::{Job, Subject};
+use super::own_files::OwnFiles;
 use super::report::Report;
 use super::source::{Opening, Source};
-use super::spool::{Wish, send_all, tell};
+use super::spool::{Chosen, Wish, send_all, tell};
 use super::view::{Purpose, Trackers, remove_abandoned};
 use crate::failure::{Failure, Outcome};
 use crate::open::{Context, Writes};
@@ -72,8 +74,9 @@ pub(crate) struct Args {
     /// Keep the state that an interrupted run is taken up from in this directory (at most 16 MiB)
     #[arg(long, value_name = "DIRECTORY")]
     pub(super) state_dir: Option<PathBuf>,
-    /// Keep what is read in this directory (on another disk or a stick) until everything is read, then send it: a disk is
-    /// captured at its own speed. What could not be sent is sent by `stead disk send`. `auto`: `spool` below the state
+    /// Keep what is read in this directory until everything is read, then send it: a disk is captured at its own speed. It may
+    /// be on another disk, a stick, or on the disk itself if that is ext4 or XFS there: then what it holds is left out of the
+    /// image. What could not be sent is sent by `stead disk send`. `auto`: `spool` below the state
     /// directory, if the repository is not on this machine and that place is on none of the disks and has room for all of them
     #[arg(long, value_name = "DIRECTORY|auto|none", default_value = "none")]
     spool: Wish,
@@ -97,19 +100,21 @@ impl Args {
         }
         let writes = if self.dry_run { Writes::Nothing } else { Writes::Snapshots };
         let opened = context.open_for_backup(writes)?;
-        let place = Place { repo: &opened.repo, directory: opened.directory.as_deref(), name: "repository" };
+        let place =
+            Place { repo: &opened.repo, directory: opened.directory.as_deref(), name: "repository", spool: None };
         let incomplete = self.all_groups(context, place, &inventory)?;
         opened.close(context.output());
         Args::complete(incomplete)
     }
 
     /// Captures into a spool, and sends what waits there.
-    fn through_spool(&self, context: &Context, inventory: &Inventory, spool: &Path) -> Outcome {
-        let spooled = context.open_spooled(spool)?;
-        let place = Place { repo: &spooled.repo, directory: spooled.directory.as_deref(), name: "spool" };
-        let incomplete = self.all_groups(context, place, inventory)?;
-        let sent = send_all(context, spool, &spooled)?;
-        tell(context.output(), spool, &sent)?;
+    fn through_spool(&self, context: &Context, inventory: &Inventory, chosen: &Chosen) -> Outcome {
+        let spooled = context.open_spooled(&chosen.directory, chosen.brim(context.output()))?;
+        let (repo, directory) = (&spooled.repo, spooled.directory.as_deref());
+        let spool = Some((chosen, &*spooled.spool));
+        let incomplete = self.all_groups(context, Place { repo, directory, name: "spool", spool }, inventory)?;
+        let sent = send_all(context, &chosen.directory, &spooled)?;
+        tell(context.output(), &chosen.directory, &sent)?;
         Args::complete(incomplete)
     }
 
@@ -166,7 +171,9 @@ impl Args {
         let hardware = serde_json::to_value(inventory)?;
         let report = Report::new(context.output(), place.name);
         let paths: Vec<String> = subjects.iter().map(|subject| subject.source.path.display().to_string()).collect();
-        let job = Job { args: self, context, repo: place.repo, hardware, subjects, report };
+        let own = place.spool.map_or(Ok(None), |(chosen, spool)| OwnFiles::of(chosen, spool, &subjects))?;
+        let state = place.spool.map(|(chosen, _)| chosen.directory.join("state"));
+        let job = Job { args: self, context, repo: place.repo, hardware, subjects, report, own, state };
         if self.dry_run {
             job.plan()?;
             return Ok(Vec::new());
@@ -212,6 +219,8 @@ struct Place<'p> {
     directory: Option<&'p Path>,
     /// For people.
     name: &'static str,
+    /// The spool before it.
+    spool: Option<(&'p Chosen, &'p Spool)>,
 }
 
 /// Two disks of one name cannot be in one snapshot.

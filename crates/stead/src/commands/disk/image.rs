@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::figures::Figures;
 use super::hooks::Commands;
 use super::job::Subject;
+use super::own_files::{OwnFiles, Settling};
 use super::source::{Content, Device, ImageFile};
 use super::view::Snapshot;
 use crate::failure::{Failure, Outcome};
@@ -32,6 +33,8 @@ pub(super) struct Reading<'r> {
     pub(super) hooks: Commands,
     pub(super) progress: &'r Progress,
     pub(super) cancel: &'r Cancel,
+    /// Files of ours on the disks.
+    pub(super) own: Option<&'r OwnFiles>,
 }
 
 /// What came of it.
@@ -149,6 +152,7 @@ impl Reading<'_> {
             device.seen.check()?;
             device.seen_survey = survey;
         }
+        self.own.map_or(Ok(()), OwnFiles::check)?;
         snapshots.into_iter().flatten().try_for_each(Snapshot::remove)?;
         let about = devices.iter().map(|(number, _, device)| About {
             number: *number,
@@ -173,20 +177,29 @@ impl Reading<'_> {
         };
         let mut opened = snapshots.iter().zip(devices.iter()).map(open).collect::<Outcome<Vec<_>>>()?;
         let sources = devices.iter_mut().zip(&mut opened).map(|((number, path, device), opened)| {
-            let Device { seen, survey, .. } = &mut **device;
+            let (path, Device { seen, survey, .. }) = (&*path, &mut **device);
             let (node, survey) = match opened {
-                Some((node, survey)) => (node, survey),
+                Some((node, survey)) => (&*node, survey),
                 None => (path, survey),
             };
             let start = disks[*number].start(&changed[*number]);
-            let used = Box::new(|| Ok(survey.used()?));
+            let own = self.own;
+            let used = Box::new(move || {
+                let used = survey.used()?;
+                Ok(match own {
+                    Some(own) => own.left_out_of(path, used)?,
+                    None => used,
+                })
+            });
             capture::Source { device: node, view: seen.view(), start, used, sink: &disks[*number].writer }
         });
         let figures = Figures::new(self.progress);
         let (unreadable, freeze_budget) = (self.unreadable, self.freeze_budget);
         let options = CaptureOptions { unreadable, freeze_budget, ..CaptureOptions::default() };
-        let (hooks, cancel) = (&mut self.hooks, self.cancel.clone());
-        let captured = capture(sources.collect(), CaptureContext { options, hooks, observer: &figures, cancel })?;
+        let cancel = self.cancel.clone();
+        let mut hooks = Settling { hooks: &mut self.hooks, own: self.own, disks };
+        let context = CaptureContext { options, hooks: &mut hooks, observer: &figures, cancel };
+        let captured = capture(sources.collect(), context)?;
         let surveys = opened.into_iter().map(|opened| opened.map(|(_, survey)| survey.survey().clone()));
         Ok((captured, surveys.collect()))
     }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::backup::Args;
 use super::base::Base;
 use super::image::{Image, Reading, Unread};
+use super::own_files::OwnFiles;
 use super::report::Report;
 use super::source::{Content, Source};
 use super::state::StatePlace;
@@ -35,6 +36,10 @@ pub(super) struct Job<'j> {
     pub(super) hardware: Value,
     pub(super) subjects: Vec<Subject>,
     pub(super) report: Report,
+    /// The spool's files, if they lie on one of the disks.
+    pub(super) own: Option<OwnFiles>,
+    /// Where the spool keeps the state of images, if the usual place is on one of the disks.
+    pub(super) state: Option<PathBuf>,
 }
 
 /// One disk of it.
@@ -117,7 +122,7 @@ impl Job<'_> {
 
     fn images(&mut self, before: Before, progress: &Arc<Progress>, live: &Live) -> Outcome<Done> {
         let stamps: Vec<Option<String>> = self.subjects.iter().map(Subject::file_stamp).collect();
-        let state = StatePlace::of(self.args.state_dir.clone(), &self.subjects)?;
+        let state = StatePlace::of(self.args.state_dir.clone(), &self.subjects, self.state.clone())?;
         state.tell(live, self.context.output());
         for (subject, base) in self.subjects.iter().zip(&before.bases) {
             live.above(|| self.report.base(subject, base));
@@ -201,6 +206,7 @@ impl Job<'_> {
             hooks: self.args.hooks(self.context),
             progress,
             cancel: &self.context.cancel,
+            own: self.own.as_ref(),
         };
         let subjects = &mut self.subjects;
         let read = |disks: &[InMaking]| reading.all(subjects, disks, changed);

@@ -28,7 +28,7 @@ impl Args {
             let why = format!("there is no spool at {}", directory.display());
             return Err(Failure::new(why).hint("name the directory that `stead disk backup --spool` was given"));
         }
-        let spooled = context.open_spooled(&directory)?;
+        let spooled = context.open_spooled(&directory, None)?;
         let sent = send_all(context, &directory, &spooled)?;
         tell(context.output(), &directory, &sent)
     }

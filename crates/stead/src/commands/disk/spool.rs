@@ -1,11 +1,14 @@
 //! Where an image waits until it is sent, and the sending.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use backend::{Backend, FileKind, Location};
+use backend::{Backend, Brim, FileKind, Location};
 use disks::inventory::{Inventory, disks_below};
+use disks::left_out::check_kind;
 use platform::DeviceNumber;
 use platform::hardware::System;
 use repo::progress::{Amount, Progress, Step};
@@ -48,6 +51,13 @@ pub(super) fn usual() -> Option<PathBuf> {
     environment::state_directory().map(|state| state.join("spool"))
 }
 
+/// The directory of a spool.
+pub(super) struct Chosen {
+    pub(super) directory: PathBuf,
+    /// Of what is imaged, what it lies on, perhaps with more in between.
+    pub(super) disks: Vec<PathBuf>,
+}
+
 impl Wish {
     /// The directory for an image of these disks; `None` if there shall be no spool.
     pub(super) fn directory(
@@ -55,16 +65,21 @@ impl Wish {
         context: &Context,
         disks: &[PathBuf],
         inventory: &Inventory,
-    ) -> Outcome<Option<PathBuf>> {
+    ) -> Outcome<Option<Chosen>> {
         match self {
             Wish::None => Ok(None),
-            Wish::Directory(directory) => match disk_below(directory, disks, inventory)? {
-                None => Ok(Some(directory.clone())),
-                Some(disk) => Err(on_the_disk(directory, &disk)),
-            },
+            Wish::Directory(directory) => {
+                let directory =
+                    std::path::absolute(directory).map_err(|error| Failure::io("find", directory, error))?;
+                let disks = disks_of(&directory, disks, inventory)?;
+                if let Some(disk) = disks.first() {
+                    check_kind(existing(&directory)).map_err(|error| not_left_out(&directory, disk, &error))?;
+                }
+                Ok(Some(Chosen { directory, disks }))
+            }
             Wish::Auto => {
                 let makes_sense = |place: &PathBuf| makes_sense(place, context, disks, inventory).unwrap_or(false);
-                Ok(usual().filter(makes_sense))
+                Ok(usual().filter(makes_sense).map(|directory| Chosen { directory, disks: Vec::new() }))
             }
         }
     }
@@ -76,7 +91,7 @@ fn makes_sense(place: &Path, context: &Context, disks: &[PathBuf], inventory: &I
     if location.is_none_or(|location| matches!(location, Location::Local(_))) {
         return Ok(false);
     }
-    if disk_below(place, disks, inventory)?.is_some() {
+    if !disks_of(place, disks, inventory)?.is_empty() {
         return Ok(false);
     }
     let room = platform::volume(existing(place).as_os_str().as_encoded_bytes())?.available;
@@ -93,23 +108,52 @@ fn existing(place: &Path) -> &Path {
 }
 
 /// Which of the disks the place lies on.
-fn disk_below(place: &Path, disks: &[PathBuf], inventory: &Inventory) -> Outcome<Option<PathBuf>> {
-    let place = std::path::absolute(place).map_err(|error| Failure::io("find", place, error))?;
+fn disks_of(place: &Path, disks: &[PathBuf], inventory: &Inventory) -> Outcome<Vec<PathBuf>> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::io("find", path, error));
+    let place = absolute(place)?;
     let there = existing(&place);
     let system = System::this();
     let below = disks_below(&system, there).map_err(|error| Failure::io("look at", there, error))?;
     let is_below = |path: &&PathBuf| {
         let device = DeviceNumber::of(path).and_then(|number| system.device_of(number)).ok().flatten();
-        let disk = device.and_then(|device| inventory.disk(&device.name).map(|disk| disk.name.clone()));
-        disk.is_some_and(|disk| below.contains(&disk))
+        device.is_some_and(|device| {
+            let disk = inventory.disk(&device.name).map(|disk| &disk.name);
+            below.contains(&device.name) || disk.is_some_and(|disk| below.contains(disk))
+        })
     };
-    Ok(disks.iter().find(is_below).cloned())
+    disks.iter().filter(is_below).map(|path| absolute(path)).collect()
 }
 
-fn on_the_disk(spool: &Path, disk: &Path) -> Failure {
+/// Why a disk that has the spool on it is not imaged.
+pub(super) fn not_left_out(spool: &Path, disk: &Path, why: &dyn Display) -> Failure {
     let (spool, disk) = (spool.display(), disk.display());
-    Failure::new(format!("cannot image {disk}: the spool at {spool} lies on it, and would become part of the image"))
+    Failure::new(format!("cannot image {disk}: the spool at {spool} lies on it, and cannot be left out: {why}"))
         .hint("name a directory on another disk or a stick, or none: --spool none sends while it reads")
+}
+
+/// So much room is left to others on a disk that is imaged: a twentieth of it, and 1 GiB at most.
+fn is_nearly_full(directory: &Path, bytes: u64) -> bool {
+    platform::volume(directory.as_os_str().as_encoded_bytes())
+        .is_ok_and(|volume| volume.available < bytes.saturating_add((volume.total / 20).min(1 << 30)))
+}
+
+impl Chosen {
+    /// When the spool counts as full: others on the disk need room too.
+    pub(super) fn brim(&self, output: Output) -> Option<Brim> {
+        self.disks.first()?;
+        let (directory, is_told) = (self.directory.clone(), AtomicBool::new(false));
+        Some(Arc::new(move |bytes| {
+            let is_full = is_nearly_full(existing(&directory), bytes);
+            if is_full && !is_told.swap(true, Relaxed) {
+                output.warn(format_args!(
+                    "there is not much room left at {}: from now on what is read goes to the repository at once, as fast \
+                     as it takes it",
+                    directory.display()
+                ));
+            }
+            is_full
+        }))
+    }
 }
 
 /// Sends what waits, and says what became of it.
@@ -135,6 +179,12 @@ pub(super) fn send_all(context: &Context, directory: &Path, spooled: &Spooled) -
         }
         Err(error @ (repo::Error::Backend(_) | repo::Error::Cancelled)) => {
             Err(not_sent(context.output(), directory, &waits, counted.into_inner(), &error.to_string()))
+        }
+        Err(error @ repo::Error::Damaged { .. }) => {
+            let place = directory.display();
+            Err(Failure::from(error).doing(format!("cannot send what waits in {place}")).hint(format!(
+                "what is damaged is not sent: remove {place} with everything in it, and image the disk again"
+            )))
         }
         Err(error) => Err(Failure::from(error)
             .doing(format!("cannot send what waits in {}", directory.display()))

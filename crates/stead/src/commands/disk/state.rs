@@ -23,14 +23,16 @@ pub(super) enum StatePlace {
 }
 
 impl StatePlace {
-    /// The one that was named, or the usual one.
-    pub(super) fn of(named: Option<PathBuf>, subjects: &[Subject]) -> Outcome<StatePlace> {
+    /// The one that was named, or the usual one, or that of the spool, which may be on a disk that is imaged.
+    pub(super) fn of(named: Option<PathBuf>, subjects: &[Subject], of_spool: Option<PathBuf>) -> Outcome<StatePlace> {
         if let Some(named) = named {
             return Ok(StatePlace::Directory(named));
         }
-        let Some(usual) = environment::state_directory() else { return Ok(StatePlace::Nowhere) };
+        let Some(usual) = environment::state_directory() else {
+            return Ok(of_spool.map_or(StatePlace::Nowhere, StatePlace::Directory));
+        };
         match is_on_one_of(&usual, subjects)? {
-            true => Ok(StatePlace::OnTheDisk),
+            true => Ok(of_spool.map_or(StatePlace::OnTheDisk, StatePlace::Directory)),
             false => Ok(StatePlace::Directory(usual)),
         }
     }
