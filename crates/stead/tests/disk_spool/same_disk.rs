@@ -116,6 +116,9 @@ fn an_image_does_not_have_its_spool(kind: &'static str) {
     assert_eq!((&first["capture"]["provider"], &first["state"]), (&"tracker".into(), &"complete".into()), "{first}");
     assert_eq!((laptop.road.snapshots(), laptop.road.waiting()), (1, 0));
     laptop.is_right(before..=laptop.number() + 1);
+    let left_out = number(&first["bytes_left_out"]);
+    // The last packs were not full when it was frozen.
+    assert!((140 * MIB..300 * MIB).contains(&left_out), "{left_out}");
     // All of it went through the spool, which would be there a second time.
     let stored = laptop.road.stored();
     assert!((160 * MIB..260 * MIB).contains(&stored), "{stored}");

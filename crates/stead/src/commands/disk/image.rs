@@ -53,6 +53,8 @@ pub(super) struct Image {
     pub(super) base: Option<Id>,
     /// How often everything was read again because the tracker had lost something.
     pub(super) full_compares: u32,
+    /// Bytes of a spool on it, which are not in it.
+    pub(super) left_out: u64,
     /// More figures, for programs.
     pub(super) details: Value,
 }
@@ -130,7 +132,7 @@ impl Reading<'_> {
         )?;
         let capture = Capture::offline();
         let (used, read, details) = (file.used.clone(), missing.bytes(), json!({}));
-        Ok(Image { used, gaps, capture, read, details, epoch: None, base: None, full_compares: 0 })
+        Ok(Image { used, gaps, capture, read, details, epoch: None, base: None, full_compares: 0, left_out: 0 })
     }
 
     /// Reads the devices by the views that were chosen for them, all of one instant as far as the views allow it. The numbers are
@@ -154,10 +156,11 @@ impl Reading<'_> {
         }
         self.own.map_or(Ok(()), OwnFiles::check)?;
         snapshots.into_iter().flatten().try_for_each(Snapshot::remove)?;
-        let about = devices.iter().map(|(number, _, device)| About {
+        let about = devices.iter().map(|(number, path, device)| About {
             number: *number,
             choice: device.seen.choice.clone(),
             base: disks[*number].parent(),
+            left_out: self.own.map_or(0, |own| own.bytes_left_out(path)),
         });
         described(captured, about.collect())
     }
@@ -222,6 +225,7 @@ struct About {
     number: usize,
     choice: Choice,
     base: Option<Id>,
+    left_out: u64,
 }
 
 fn taken_apart(number: usize, subject: &mut Subject) -> Option<(usize, PathBuf, &mut Device)> {
@@ -259,7 +263,9 @@ fn described(captured: Captured, about: Vec<About>) -> Result<Vec<(usize, Image)
         };
         let (used, gaps, epoch, base) = (disk.used, disk.gaps, disk.epoch, about.base);
         let full_compares = if disk.cross_check.is_some() { captured.full_compares } else { 0 };
-        images.push((about.number, Image { used, gaps, capture, read, details, epoch, base, full_compares }));
+        let left_out = about.left_out;
+        let image = Image { used, gaps, capture, read, details, epoch, base, full_compares, left_out };
+        images.push((about.number, image));
     }
     Ok(images)
 }

@@ -355,7 +355,7 @@ pub(super) fn disk_figures(subject: &Subject, image: &Image, resumed: u64) -> Va
     json!({
         "disk": subject.name.as_str(), "device": subject.source.path, "size": subject.source.size,
         "bytes_in_use": image.used.bytes(), "bytes_read": image.read, "bytes_resumed": resumed,
-        "bytes_unreadable": image.gaps.bytes(), "base": image.base, "capture": image.capture,
+        "bytes_unreadable": image.gaps.bytes(), "bytes_left_out": image.left_out, "base": image.base, "capture": image.capture,
         "capture_details": image.details,
     })
 }

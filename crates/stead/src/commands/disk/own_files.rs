@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use backend::Spool;
 use disks::capture::{Hooks, View};
@@ -25,8 +26,16 @@ const OTHER_FILES: u64 = 512;
 /// Where the spool's packs lie, asked again and again.
 pub(super) struct OwnFiles {
     left_out: Mutex<LeftOut>,
-    /// The devices that they lie on, and where those lie.
-    devices: Vec<(PathBuf, Places)>,
+    /// The devices that they lie on.
+    devices: Vec<Below>,
+}
+
+/// A device that is imaged.
+struct Below {
+    path: PathBuf,
+    places: Places,
+    /// Bytes that would be in use, but for these files.
+    left_out: AtomicU64,
 }
 
 impl OwnFiles {
@@ -42,18 +51,29 @@ impl OwnFiles {
         let mut devices = Vec::new();
         for subject in below {
             let places = checked(&left_out, subject).map_err(|why| refused(subject, &why))?;
-            devices.extend(places.map(|places| (subject.source.path.clone(), places)));
+            let path = subject.source.path.clone();
+            devices.extend(places.map(|places| Below { path, places, left_out: AtomicU64::new(0) }));
         }
         Ok((!devices.is_empty()).then(|| OwnFiles { left_out: Mutex::new(left_out), devices }))
     }
 
     /// What is in use of a device, but for these files.
     pub(super) fn left_out_of(&self, device: &Path, mut used: Extents) -> Result<Extents, LeftOutError> {
-        if let Some((_, places)) = self.devices.iter().find(|(path, _)| path == device) {
-            let on_disk = self.left_out.lock().now_on_disk()?;
-            places.on_device(&on_disk).iter().for_each(|range| used.remove(range));
+        if let Some(below) = self.device(device) {
+            let (on_disk, before) = (self.left_out.lock().now_on_disk()?, used.bytes());
+            below.places.on_device(&on_disk).iter().for_each(|range| used.remove(range));
+            below.left_out.store(before - used.bytes(), Relaxed);
         }
         Ok(used)
+    }
+
+    /// Bytes of a device that were left out when it was asked for last.
+    pub(super) fn bytes_left_out(&self, device: &Path) -> u64 {
+        self.device(device).map_or(0, |below| below.left_out.load(Relaxed))
+    }
+
+    fn device(&self, device: &Path) -> Option<&Below> {
+        self.devices.iter().find(|below| below.path == device)
     }
 
     /// Fails if they may have been moved meanwhile.

@@ -144,7 +144,14 @@ impl Report {
         }
         let (whole, used) = (size::bytes(source.size), size::bytes(image.used.bytes()));
         let (read, view) = (size::bytes(image.read), view_words(&image.capture));
-        self.output.remark(format_args!("{name}: {whole}, {used} in use, {read} read in {clock}; {view}"))
+        self.output.remark(format_args!("{name}: {whole}, {used} in use, {read} read in {clock}; {view}"))?;
+        match image.left_out {
+            0 => Ok(()),
+            bytes => {
+                let bytes = size::bytes(bytes);
+                self.output.remark(format_args!("{name}: the spool on it ({bytes}) is left out of the image"))
+            }
+        }
     }
 }
 
