@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use repo::Cancel;
 
 use crate::progress::Progress;
+use crate::read::is_of_the_medium;
 use crate::{CHUNK, Extents, ReadAt, Sink};
 
 /// What happens when a part of a disk cannot be read.
@@ -173,13 +174,6 @@ impl Reading<'_> {
             }
         }
     }
-}
-
-/// Linux' numbers for errors that a part of a medium has, not the whole disk: EIO, ENODATA, EILSEQ, EREMOTEIO.
-const MEDIUM_ERRORS: [i32; 4] = [5, 61, 84, 121];
-
-fn is_of_the_medium(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|number| MEDIUM_ERRORS.contains(&number))
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use parking_lot::Mutex;
+
+use crate::Extents;
+
 /// Something of a fixed size whose bytes can be read in any order by several threads.
 pub trait ReadAt: Send + Sync {
     /// Bytes in all.
@@ -109,6 +113,63 @@ impl<R: ReadAt> ReadAt for Window<R> {
         }
         self.inner.read_at(self.start + offset, into)
     }
+}
+
+/// A disk whose medium fails in places: zeros are read there, and it remembers where.
+pub(crate) struct Worn<'d> {
+    disk: &'d dyn ReadAt,
+    /// Bytes that are lost at the least where one cannot be read.
+    sector: u64,
+    lost: Mutex<Extents>,
+}
+
+impl<'d> Worn<'d> {
+    pub(crate) fn new(disk: &'d dyn ReadAt, sector: u64) -> Worn<'d> {
+        Worn { disk, sector, lost: Mutex::default() }
+    }
+
+    /// What was asked for and could not be read.
+    pub(crate) fn into_lost(self) -> Extents {
+        self.lost.into_inner()
+    }
+
+    fn read_sector(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        match self.disk.read_at(offset, into) {
+            Err(error) if is_of_the_medium(&error) => {
+                into.fill(0);
+                self.lost.lock().insert(offset..offset + into.len() as u64);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl ReadAt for Worn<'_> {
+    fn size(&self) -> u64 {
+        self.disk.size()
+    }
+
+    fn read_at(&self, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
+        match self.disk.read_at(offset, into) {
+            Err(error) if is_of_the_medium(&error) => (),
+            outcome => return outcome,
+        }
+        while !into.is_empty() {
+            let length = (self.sector - offset % self.sector).min(into.len() as u64);
+            let (part, rest) = into.split_at_mut(length as usize);
+            self.read_sector(offset, part)?;
+            (offset, into) = (offset + length, rest);
+        }
+        Ok(())
+    }
+}
+
+/// Linux' numbers for errors that a part of a medium has, not the whole disk: EIO, ENODATA, EILSEQ, EREMOTEIO.
+const MEDIUM_ERRORS: [i32; 4] = [5, 61, 84, 121];
+
+pub(crate) fn is_of_the_medium(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| MEDIUM_ERRORS.contains(&number))
 }
 
 fn beyond() -> io::Error {

@@ -47,10 +47,10 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Looks at a disk. `sector` is the size in bytes of its logical sectors. An error is one of reading the table; what cannot
-    /// be read of a volume counts as used.
+    /// Looks at a disk. `sector` is the size in bytes of its logical sectors. An error is one of the disk as a whole; what
+    /// cannot be read of the table is told, and what cannot be read of a volume counts as used.
     pub fn of(disk: &dyn ReadAt, sector: u64, taken: Taken) -> io::Result<Survey> {
-        let mut table = Table::read(disk, sector)?;
+        let mut table = Table::salvage(disk, sector)?;
         let mut warnings = Vec::new();
         let whole = used::examine(disk, taken);
         let is_volume = whole.kind != Kind::Unknown || !whole.warnings.is_empty();

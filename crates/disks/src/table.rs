@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use layout::{Layout, LayoutError, Moved, Patch};
 
+use crate::read::Worn;
 use crate::{Extent, Extents, ReadAt};
 
 /// Which kind of table a disk has.
@@ -109,6 +110,17 @@ impl Table {
             mbr::read(disk, &record, &mut table)?;
         }
         table.partitions.sort_by_key(|partition| partition.number);
+        Ok(table)
+    }
+
+    /// As [`Table::read`], with zeros for what the medium does not give. They belong to no partition that is not vouched for
+    /// elsewhere, so nothing is taken for free because of them; each is told in the warnings.
+    pub(crate) fn salvage(disk: &dyn ReadAt, sector: u64) -> io::Result<Table> {
+        let worn = Worn::new(disk, sector.max(512));
+        let mut table = Table::read(&worn, sector)?;
+        for lost in worn.into_lost().iter() {
+            table.warn(format!("{} bytes at {} of the disk cannot be read", lost.end - lost.start, lost.start));
+        }
         Ok(table)
     }
 

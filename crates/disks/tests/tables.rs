@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use stead_disks::survey::Survey;
 use stead_disks::table::{Layout, LayoutError, Scheme, Table};
 use stead_disks::used::{Kind, Taken};
-use stead_disks::{Extents, SizedFile};
+use stead_disks::{Extents, ReadAt, SizedFile};
 use testkit::loop_device::{LoopDevice, is_root_or_skip, succeeds};
 
 const MIB: u64 = 1 << 20;
@@ -292,19 +292,8 @@ fn a_hybrid_boot_record_is_told_and_not_changed() {
 
 #[test]
 fn a_survey_frees_what_volumes_prove_free_and_keeps_all_else() {
-    let disk = Disk::with(600 * MIB, GPT);
+    let disk = furnished(GPT, 4);
     let table = disk.table();
-    let mkfs = |number: u32, program: &str, words: &[&str]| {
-        let partition = table.partition(number).unwrap();
-        let volume = disk.folder.path().join("volume");
-        File::create(&volume).unwrap().set_len(partition.size).unwrap();
-        let words: Vec<&str> = words.iter().copied().chain([volume.to_str().unwrap()]).collect();
-        succeeds(program, &words);
-        disk.file().write_all_at(&std::fs::read(&volume).unwrap(), partition.start).unwrap();
-    };
-    mkfs(2, "mkfs.fat", &["-F32", "-s1"]);
-    mkfs(3, "mkfs.ext4", &["-q", "-F"]);
-    mkfs(4, "mkswap", &[]);
     let mut survey = Survey::of(&disk.source(), 512, Taken::AsFound).unwrap();
     let kinds: Vec<Kind> = survey.volumes.iter().map(|volume| volume.usage.kind).collect();
     assert_eq!(kinds, [Kind::Unknown, Kind::Fat32, Kind::Ext4, Kind::Swap]);
@@ -316,6 +305,64 @@ fn a_survey_frees_what_volumes_prove_free_and_keeps_all_else() {
     let ext = table.partition(3).unwrap().range();
     survey.replace_free(Some(3), &Extents::from(0..1 << 40));
     assert!(survey.free().covers(ext));
+}
+
+/// Partitioned by a script for sfdisk, with a FAT and an ext4 on partitions 2 and 3, and a swap space.
+fn furnished(script: &str, swap: u32) -> Disk {
+    let disk = Disk::with(600 * MIB, script);
+    let table = disk.table();
+    let mkfs = |number: u32, program: &str, words: &[&str]| {
+        let partition = table.partition(number).unwrap();
+        let volume = disk.folder.path().join("volume");
+        File::create(&volume).unwrap().set_len(partition.size).unwrap();
+        let words: Vec<&str> = words.iter().copied().chain([volume.to_str().unwrap()]).collect();
+        succeeds(program, &words);
+        disk.file().write_all_at(&std::fs::read(&volume).unwrap(), partition.start).unwrap();
+    };
+    mkfs(2, "mkfs.fat", &["-F32", "-s1"]);
+    mkfs(3, "mkfs.ext4", &["-q", "-F"]);
+    mkfs(swap, "mkswap", &[]);
+    disk
+}
+
+/// A disk with one sector that the medium does not give.
+struct Scratched {
+    disk: SizedFile,
+    sector: u64,
+}
+
+impl ReadAt for Scratched {
+    fn size(&self) -> u64 {
+        self.disk.size()
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
+        const EIO: i32 = 5;
+        let scratch = self.sector * 512..(self.sector + 1) * 512;
+        match offset < scratch.end && scratch.start < offset + into.len() as u64 {
+            true => Err(std::io::Error::from_raw_os_error(EIO)),
+            false => self.disk.read_at(offset, into),
+        }
+    }
+}
+
+#[test]
+fn a_sector_of_a_table_that_cannot_be_read_is_told_and_makes_nothing_free() {
+    const DOS: &str =
+        "label: dos\nsize=4M\nsize=100M,type=c\nsize=200M\nsize=200M,type=5\nsize=50M,type=82\nsize=60M\n";
+    for (script, swap) in [(GPT, 4), (DOS, 5)] {
+        let disk = furnished(script, swap);
+        let free = Survey::of(&disk.source(), 512, Taken::AsFound).unwrap().free();
+        let table = disk.table();
+        let firsts = table.partitions.iter().map(|partition| partition.start / 512);
+        // Both ends, the records before logical partitions, the superblocks.
+        let around = firsts.flat_map(|first| [first - 2048, first, first + 2]);
+        for sector in (0..40).chain(600 * 2048 - 40..600 * 2048).chain(around) {
+            let survey = Survey::of(&Scratched { disk: disk.source(), sector }, 512, Taken::AsFound).unwrap();
+            assert_eq!(survey.free().intersection(&free), survey.free(), "sector {sector}");
+            assert!(sector != 0 || survey.all_warnings().iter().any(|text| text.contains("512 bytes at 0")));
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{setup, workspace};
 pub(crate) enum Extent {
     /// What a change needs; minutes.
     Usual,
-    /// More kills, longer fuzzing.
+    /// More kills, longer fuzzing, and the tests that are marked to be left out otherwise.
     All,
 }
 
@@ -17,9 +17,11 @@ pub(crate) enum Extent {
 pub(crate) fn run(extent: Extent) -> Outcome {
     setup::install_or_tell()?;
     program::run(&mut with_environment(extent, workspace::cargo(["test", "--workspace", "--doc", "--quiet"])))?;
-    let words: &[&str] = match program::succeeds(&mut workspace::cargo(["nextest", "--version"])) {
-        true => &["nextest", "run", "--workspace", "--no-fail-fast"],
-        false => &["test", "--workspace", "--all-targets", "--no-fail-fast"],
+    let words: &[&str] = match (program::succeeds(&mut workspace::cargo(["nextest", "--version"])), extent) {
+        (true, Extent::Usual) => &["nextest", "run", "--workspace", "--no-fail-fast"],
+        (true, Extent::All) => &["nextest", "run", "--workspace", "--no-fail-fast", "--run-ignored", "all"],
+        (false, Extent::Usual) => &["test", "--workspace", "--all-targets", "--no-fail-fast"],
+        (false, Extent::All) => &["test", "--workspace", "--all-targets", "--no-fail-fast", "--", "--include-ignored"],
     };
     program::run(&mut with_environment(extent, workspace::cargo(words.iter().copied())))
 }

@@ -81,7 +81,7 @@ impl LiveSurvey {
         let (size, sectors) = (device_size(file.file())?, sector_sizes(file.file())?);
         let device = Device { file, size };
         let sector = u64::from(sectors.0);
-        let table = Table::read(&device, sector)?;
+        let table = Table::salvage(&device, sector)?;
         let survey = Survey::of(&device, sector, taken)?;
         let mounted = mounted_on(&BlockDevice::at(node)?)?;
         let mut live = LiveSurvey { device, sectors, table, survey, mounted, taken };
@@ -108,7 +108,7 @@ impl LiveSurvey {
     /// What is in use now. Everything, if the partition table has changed since it was opened. Opens and writes no files.
     pub fn used(&mut self) -> io::Result<Extents> {
         let is_ambiguous = self.survey.table.scheme != Scheme::None && !self.survey.warnings.is_empty();
-        if is_ambiguous || Table::read(&self.device, u64::from(self.sectors.0))? != self.table {
+        if is_ambiguous || Table::salvage(&self.device, u64::from(self.sectors.0))? != self.table {
             return Ok(Extents::all(self.device.size));
         }
         self.look(Of::All);

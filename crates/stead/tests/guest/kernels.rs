@@ -45,6 +45,7 @@ fn the_tracker_works_on_the_oldest_kernel_that_is_supported() {
 }
 
 #[test]
+#[ignore = "takes minutes: cargo xtask test --all"]
 fn the_tracker_works_on_the_kernel_of_debian_12() {
     a_disk_in_use(Kernel::Bookworm, "xfs");
 }

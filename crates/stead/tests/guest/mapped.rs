@@ -60,6 +60,7 @@ printf '0 %d linear /dev/vda 0\\n%d %d linear /dev/vdb 0\\n' $half $half $half |
 stead init >/dev/null";
 
 #[test]
+#[ignore = "takes minutes: cargo xtask test --all"]
 fn a_device_on_several_disks_is_imaged_by_a_snapshot_that_keeps_changes_on_another_disk() {
     let Some(stead) = Stead::new(Kernel::Bookworm, 128 * MIB) else { return };
     let stead = stead.disk("second", 128 * MIB).disk("store", 256 * MIB);
@@ -97,6 +98,7 @@ fn a_device_on_several_disks_is_imaged_by_a_snapshot_that_keeps_changes_on_anoth
 }
 
 #[test]
+#[ignore = "takes minutes: cargo xtask test --all"]
 fn a_volume_in_a_container_is_put_onto_another_disk_whose_structure_is_made_anew() {
     let Some(stead) = Stead::new(Kernel::Bookworm, 160 * MIB) else { return };
     let stead = stead.disk("spare", 200 * MIB).disk("small", 100 * MIB);

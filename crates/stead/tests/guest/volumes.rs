@@ -58,6 +58,7 @@ fn thin_volumes_are_imaged_by_a_snapshot_while_they_are_written() {
 }
 
 #[test]
+#[ignore = "takes minutes: cargo xtask test --all"]
 fn a_thick_snapshot_that_runs_full_is_an_error_and_no_image() {
     let Some(stead) = Stead::new(Kernel::Bookworm, 1024 * MIB) else { return };
     let mut guest = with_group(&stead);
