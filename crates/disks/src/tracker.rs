@@ -2,12 +2,12 @@
 //!
 //! A small program on the tracepoint of ended requests marks every unit of 64 KiB (more on disks over 4 TiB) that was written,
 //! zeroed or discarded, and counts sectors. The kernel counts sectors too, independently: while both counts agree, no event
-//! was lost, and the marks are believed ([`Tracker::check`]). That is not only for bad days: the kernel passes a program of a
-//! tracepoint over while one that was interrupted has not ended on the same processor, and (seen on Linux 6.18) for as long as
-//! a task is current whose own counter of such nestings was left behind above zero. Marks that were taken stay *pending* until an image has them
-//! ([`Tracker::rebase`]), so that neither the death of a process nor a failed backup loses one.
+//! was lost, and the marks are believed ([`Tracker::check`]). That is not only for bad days: the kernel passes a program over
+//! while one that was interrupted has not ended on the same processor. Marks that were taken stay *pending* until an image has
+//! them ([`Tracker::rebase`]), so that neither the death of a process nor a failed backup loses one.
 
 mod calibrate;
+mod event;
 mod marks;
 mod pins;
 mod program;
@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use platform::bpf::{ArrayMap, Attachment, Link, LoadError, Program};
+use platform::bpf::{ArrayMap, LoadError, Program};
 use platform::{BlockDevice, DiskCounts, Holder, ProcessIdentity};
 
 use crate::Extents;
+use event::Event;
 use marks::{Counts, Identity, Marks};
 use pins::Pins;
-use tracepoint::Tracepoint;
 
 pub use watched::{Watched, stop_watching, watched};
 
@@ -88,9 +88,10 @@ pub enum Keep {
 /// How the program is held to the tracepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// By a link where the kernel has them (5.15), else by a process.
+    /// To the request itself where the kernel tells what is in it (BTF), else to perf's event, by a link where it has them
+    /// (5.15), else by a process.
     Best,
-    /// By a process of its own that keeps the descriptor open.
+    /// To perf's event, by a process of its own that keeps the descriptor open.
     Process,
 }
 
@@ -153,7 +154,7 @@ pub struct Tracker {
     program: Program,
     held: Mutex<Held>,
     pins: Option<Pins>,
-    event: Tracepoint,
+    event: Event,
     /// One at a time takes marks.
     taking: Mutex<()>,
 }
@@ -167,8 +168,7 @@ impl Tracker {
         if !DiskCounts::are_kept(&disk) {
             return Err(TrackerError::NotCounted { disk: disk.name() });
         }
-        let event = Tracepoint::find()?;
-        calibrate::calibrate(&event, &disk)?;
+        let event = Event::for_disk(&disk, options.hold)?;
         let identity = identity(&disk)?;
         let map = ArrayMap::create("stead_marks", marks::PAGE as u32, marks::values(identity.size))
             .map_err(TrackerError::Map)?;
@@ -234,7 +234,7 @@ impl Tracker {
             None => marks.holder().map_or(Held::Nothing, |process| Held::Process(Holder::known(process))),
         };
         let program = pins.open_program().map_err(|cause| pins.error(cause))?;
-        let event = Tracepoint::find()?;
+        let event = Event::find()?;
         let (disk, held) = (disk.clone(), Mutex::new(held));
         Ok(Some(Tracker { disk, marks, program, held, pins: Some(pins), event, taking: Mutex::new(()) }))
     }
@@ -453,13 +453,13 @@ fn claim(disk: &BlockDevice, marks: &Marks) -> Result<(), TrackerError> {
 
 fn hold(
     program: &Program,
-    event: &Tracepoint,
+    event: &Event,
     options: TrackerOptions,
     pins: Option<&Pins>,
     marks: &Marks,
 ) -> Result<Held, TrackerError> {
     if options.hold == Hold::Best {
-        match Link::new(program, event.id) {
+        match event.link(program) {
             Ok(link) => {
                 pins.map_or(Ok(()), |pins| pins.pin_link(&link))?;
                 return Ok(Held::Open { _link: link.into_descriptor() });
@@ -469,7 +469,7 @@ fn hold(
             Err(_) => {}
         }
     }
-    let descriptor = Attachment::new(program, event.id).map_err(TrackerError::Attach)?.into_descriptor();
+    let descriptor = event.attach(program).map_err(TrackerError::Attach)?;
     if options.keep == Keep::WhileOpen {
         return Ok(Held::Open { _link: descriptor });
     }

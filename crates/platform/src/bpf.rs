@@ -3,6 +3,7 @@
 //! What is pinned outlives this process; everything else is gone with its descriptor.
 
 mod attach;
+mod btf;
 mod instruction;
 mod map;
 
@@ -14,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub use attach::{Attachment, Link};
+pub use btf::Btf;
 pub use instruction::{Assembler, Label, Register, Size};
 pub use map::{ArrayMap, Memory};
 
@@ -21,7 +23,6 @@ const PROG_LOAD: libc::c_int = 5;
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const PROG_TYPE_TRACEPOINT: u32 = 5;
 const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
 const LOG_SIZE: usize = 1 << 20;
 
@@ -37,6 +38,16 @@ pub struct LoadError {
 
 fn said(log: &str) -> String {
     log.lines().next_back().map(|line| format!(" ({line})")).unwrap_or_default()
+}
+
+/// What a program is attached to, by the kernel's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ProgramKind {
+    /// A tracepoint, through perf: the context is the event as its format file describes it.
+    Tracepoint = 5,
+    /// A tracepoint itself: the context is what the kernel's own function was called with, 8 bytes each.
+    RawTracepoint = 17,
 }
 
 /// A program that was verified and loaded.
@@ -60,13 +71,13 @@ struct Load {
 }
 
 impl Program {
-    /// Loads a program for tracepoints. If it is refused, it is tried again for what the verifier says about it.
-    pub fn load_for_tracepoint(name: &str, code: &[u64]) -> Result<Program, LoadError> {
+    /// Loads a program. If it is refused, it is tried again for what the verifier says about it.
+    pub fn load(kind: ProgramKind, name: &str, code: &[u64]) -> Result<Program, LoadError> {
         raise_locked_memory_limit();
         let mut log = Vec::new();
-        load(name, code, &mut log).map_err(|cause| {
+        load(kind, name, code, &mut log).map_err(|cause| {
             log.resize(LOG_SIZE, 0);
-            let _ = load(name, code, &mut log);
+            let _ = load(kind, name, code, &mut log);
             let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
             LoadError { cause, log: last_lines(&String::from_utf8_lossy(&log[..end])) }
         })
@@ -115,9 +126,9 @@ struct InfoRequest {
     info: u64,
 }
 
-fn load(name: &str, code: &[u64], log: &mut [u8]) -> io::Result<Program> {
+fn load(kind: ProgramKind, name: &str, code: &[u64], log: &mut [u8]) -> io::Result<Program> {
     let request = Load {
-        kind: PROG_TYPE_TRACEPOINT,
+        kind: kind as u32,
         instruction_count: u32::try_from(code.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
         instructions: code.as_ptr() as u64,
         license: LICENSE.as_ptr() as u64,
@@ -198,7 +209,7 @@ mod tests {
         let mut bad = Assembler::default();
         bad.load(Size::Double, Register::R0, Register::R9, 0);
         bad.exit();
-        let error = Program::load_for_tracepoint("bad", &bad.finish()).unwrap_err();
+        let error = Program::load(ProgramKind::Tracepoint, "bad", &bad.finish()).unwrap_err();
         assert!(error.log.contains("R9"), "{error}: {}", error.log);
     }
 

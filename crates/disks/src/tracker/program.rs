@@ -2,8 +2,8 @@
 
 use platform::bpf::{ArrayMap, Assembler, Label, LoadError, Program, Register, Register::*, Size};
 
+use super::event::{Event, Of};
 use super::marks::{self, PAGE};
-use super::tracepoint::Tracepoint;
 
 /// So many units of one request are marked; the verifier refuses many more. Larger requests set a flag.
 const LONGEST_REQUEST: i32 = 1024;
@@ -22,23 +22,19 @@ pub(super) struct Subject {
 }
 
 /// Loads the program that counts what is written to one disk and marks its units.
-pub(super) fn load_tracking(event: &Tracepoint, map: &ArrayMap, subject: Subject) -> Result<Program, LoadError> {
-    Program::load_for_tracepoint("stead_tracker", &tracking(event, map, subject))
+pub(super) fn load_tracking(event: &Event, map: &ArrayMap, subject: Subject) -> Result<Program, LoadError> {
+    event.load("stead_tracker", &tracking(event, map, subject))
 }
 
 /// Whoever ends a request that is no read: count its sectors, mark its units.
 ///
 /// It runs when the disk has done it and before anybody is told so: whoever reads after taking a mark away sees what was
 /// written, or finds a new mark later.
-fn tracking(event: &Tracepoint, map: &ArrayMap, subject: Subject) -> Vec<u64> {
+fn tracking(event: &Event, map: &ArrayMap, subject: Subject) -> Vec<u64> {
     let (header, unit, last, done) = (R9, R7, R8, R6);
     let mut code = Assembler::default();
     let end = code.label();
-    leave_unless_ours(&mut code, event, subject.device, end);
-    code.load(Size::Byte, R2, R1, event.letters);
-    code.jump_if_equal(R2, i32::from(b'R'), end);
-    code.load(Size::Double, unit, R1, event.sector);
-    code.load(Size::Word, last, R1, event.sectors);
+    event.begin(&mut code, subject.device, Of::AllButReads, end);
     // An ended flush has no sectors, and 2^64-1 for a place.
     code.jump_if_equal(last, 0, end);
     code.set(R2, 0);
@@ -89,21 +85,17 @@ fn mark_units(
 
 /// Loads the program that counts reads of one place, by which it is known that the fields mean what we think.
 pub(super) fn load_calibration(
-    event: &Tracepoint,
+    event: &Event,
     map: &ArrayMap,
     device: u32,
     (sector, sectors): (u64, u32),
 ) -> Result<Program, LoadError> {
     let mut code = Assembler::default();
     let end = code.label();
-    leave_unless_ours(&mut code, event, device, end);
-    code.load(Size::Byte, R2, R1, event.letters);
-    code.jump_unless_equal(R2, i32::from(b'R'), end);
-    code.load(Size::Double, R2, R1, event.sector);
+    event.begin(&mut code, device, Of::Reads, end);
     code.set_long(R3, sector);
-    code.jump_if_different(R2, R3, end);
-    code.load(Size::Word, R2, R1, event.sectors);
-    code.jump_unless_equal(R2, sectors as i32, end);
+    code.jump_if_different(R7, R3, end);
+    code.jump_unless_equal(R8, sectors as i32, end);
     code.set(R2, 0);
     look_up(&mut code, map, R2, end);
     code.set(R1, 1);
@@ -111,13 +103,7 @@ pub(super) fn load_calibration(
     code.place(end);
     code.set(R0, 0);
     code.exit();
-    Program::load_for_tracepoint("stead_calibrate", &code.finish())
-}
-
-fn leave_unless_ours(code: &mut Assembler, event: &Tracepoint, device: u32, end: Label) {
-    code.load(Size::Word, R2, R1, event.device);
-    code.set_long(R3, u64::from(device));
-    code.jump_if_different(R2, R3, end);
+    event.load("stead_calibrate", &code.finish())
 }
 
 /// `R0 = the address of the value of that number`; leaves if there is none. `R1` to `R5` are lost.

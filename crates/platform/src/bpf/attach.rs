@@ -1,5 +1,6 @@
 //! Programs attached to tracepoints.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -8,6 +9,7 @@ use std::path::Path;
 use super::{Program, call, get, pin};
 
 const LINK_CREATE: libc::c_int = 28;
+const RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const ATTACH_PERF_EVENT: u32 = 41;
 const PERF_TYPE_TRACEPOINT: u32 = 2;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
@@ -32,6 +34,13 @@ struct CreateLink {
     flags: u32,
 }
 
+#[repr(C)]
+struct OpenRawTracepoint {
+    name: u64,
+    program: u32,
+    unused: u32,
+}
+
 /// A program that runs whenever its tracepoint is passed, on every processor, as long as this descriptor is open anywhere.
 #[derive(Debug)]
 pub struct Attachment {
@@ -53,14 +62,21 @@ impl Attachment {
     }
 }
 
-/// As [`Attachment`], but it can be pinned, and then lives until it is unpinned (kernel 5.15 or newer).
+/// As [`Attachment`], but it can be pinned, and then lives until it is unpinned.
 #[derive(Debug)]
 pub struct Link {
     file: File,
 }
 
 impl Link {
-    /// Attaches a program to the tracepoint of that id. An older kernel says `InvalidInput`.
+    /// Attaches a program of the kind [`super::ProgramKind::RawTracepoint`] to the tracepoint of that name.
+    pub fn raw(program: &Program, tracepoint: &CStr) -> io::Result<Link> {
+        let (name, program) = (tracepoint.as_ptr() as u64, program.file.as_raw_fd() as u32);
+        Ok(Link { file: call(RAW_TRACEPOINT_OPEN, &OpenRawTracepoint { name, program, unused: 0 })? })
+    }
+
+    /// Attaches a program of the kind [`super::ProgramKind::Tracepoint`] to the tracepoint of that id. Linux before 5.15 says
+    /// `InvalidInput`.
     pub fn new(program: &Program, tracepoint: u64) -> io::Result<Link> {
         let event = open_event(tracepoint)?;
         let request = CreateLink {

@@ -109,6 +109,11 @@ impl Assembler {
         self.push(0x77, to, Register::R0, 0, bits);
     }
 
+    /// `to &= 2^32 - 1`
+    pub fn truncate(&mut self, to: Register) {
+        self.push(0xbc, to, to, 0, 0);
+    }
+
     /// `to = *(from + offset)`
     pub fn load(&mut self, size: Size, to: Register, from: Register, offset: i16) {
         self.push(0x61 | size as u8, to, from, offset, 0);
@@ -168,6 +173,12 @@ impl Assembler {
     /// worth nothing afterwards.
     pub fn look_up(&mut self) {
         self.push(0x85, Register::R0, Register::R0, 0, 1);
+    }
+
+    /// Copies as many bytes as `R2` says from the kernel's memory at `R3` to `R1`; zeros if they cannot be read. `R1` to `R5`
+    /// are worth nothing afterwards, `R0` tells whether it worked.
+    pub fn read_kernel(&mut self) {
+        self.push(0x85, Register::R0, Register::R0, 0, 113);
     }
 
     /// Ends the program; `R0` must be set.
