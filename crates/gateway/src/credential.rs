@@ -29,13 +29,18 @@ impl Secret {
 
     /// What is kept of it.
     pub fn hash(&self) -> SecretHash {
-        SecretHash(Id::of(self.0.as_bytes()))
+        SecretHash::of(&self.0)
     }
 }
 
 impl SecretHash {
     /// A hash that no secret has, to compare with where there is no account: that takes as long as if there were.
     pub(crate) const NOBODY: SecretHash = SecretHash(Id::from_bytes([0; 32]));
+
+    /// What is kept of a secret that comes from elsewhere. It must not be one that people make up.
+    pub fn of(secret: &str) -> SecretHash {
+        SecretHash(Id::of(secret.as_bytes()))
+    }
 
     /// Whether `given` is the secret; takes the same time for every text of its length.
     pub fn is_of(&self, given: &str) -> bool {
