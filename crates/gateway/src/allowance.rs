@@ -23,7 +23,7 @@ const MOST_LOCKS: usize = 100;
 const MOST_KEYS: usize = 8;
 
 /// Requests that leave a line in the ledger, per second and at once. Locks and packs of an honest machine are far fewer.
-const CHANGES_PER_SECOND: u32 = 20;
+const CHANGES_PER_SECOND: u32 = 50;
 const CHANGES_AT_ONCE: u32 = 5000;
 
 /// What repositories may still take.

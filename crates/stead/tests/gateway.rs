@@ -218,8 +218,9 @@ fn rclone_fetches_what_is_stored() {
     let copy = gateway.room.path().join("copy");
     let url = format!("{}data/{name}", machine.location.strip_prefix("rest:").expect("a location"));
     let parts = ["--multi-thread-streams", "4", "--multi-thread-cutoff", "1k", "--multi-thread-chunk-size", "64k"];
-    let output = rclone.command().arg("copyurl").args(parts).arg(&url).arg(&copy).env("HOME", gateway.room.path());
-    let output = output.output().expect("it runs");
+    let mut command = rclone.command();
+    command.arg("copyurl").args(parts).arg(&url).arg(&copy).env("HOME", gateway.room.path());
+    let output = command.output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(std::fs::read(&pack).expect("a pack") == std::fs::read(copy).expect("a copy"));
 }

@@ -85,7 +85,9 @@ impl Options {
                 ("--rounds", _, Some(rounds @ 1..)) => options.rounds = rounds,
                 ("--stead", Some(path), _) => options.stead = Some(path.into()),
                 _ => {
-                    return Err(format!("do not know `{word}`: bench gateway [--quick] [--rounds N] [--stead PROGRAM]"));
+                    return Err(format!(
+                        "do not know `{word}`: bench gateway [--quick] [--rounds N] [--stead PROGRAM]"
+                    ));
                 }
             }
         }
