@@ -40,8 +40,8 @@ impl Gateway {
 
     /// Starts it, on the port that it had.
     fn start(&mut self) {
-        let mut command = self.command(&["serve", "--json", "--data"]);
-        command.arg(self.data()).args(["--listen", &self.address]);
+        let mut command = self.command(&["serve", "--json"]);
+        command.arg("--data").arg(self.data()).args(["--listen", &self.address]);
         if let Some(authority) = &self.authority {
             let issued = authority.for_this_machine();
             command.arg("--tls-cert").arg(issued.certificate).arg("--tls-key").arg(issued.key);
