@@ -68,7 +68,7 @@ impl Visit {
         if let (Holder::Machine(_), FileKind::Lock) = (&self.holder, file.kind) {
             self.require_own_lock(&file.id)?;
         }
-        self.room().change()?;
+        self.count_change()?;
         self.backend.remove(file)?;
         self.room().removed(size);
         self.record(Act::Removed, file, size, file.id, &self.by)
@@ -81,8 +81,8 @@ impl Visit {
         if length.is_some_and(|length| length > limit) {
             return Err(too_long(file.kind, limit));
         }
+        self.count_change()?;
         let room = self.room();
-        room.change()?;
         let stored = match self.backend.size(file) {
             Err(error) if error.is_not_found() => None,
             size => Some(size?),
@@ -114,6 +114,14 @@ impl Visit {
 
     fn room(&self) -> Arc<Room> {
         self.gateway.allowances.of(&self.repository)
+    }
+
+    /// Only machines can flood the ledger; a keeper that prunes makes many changes.
+    fn count_change(&self) -> Granted<()> {
+        match self.holder {
+            Holder::Machine(_) => self.room().change(),
+            Holder::Keeper(_) => Ok(()),
+        }
     }
 
     /// A keeper makes room, also where there is none left.

@@ -53,7 +53,10 @@ impl Draft {
                 self.temporary = Some(temporary);
             })?,
         }
-        place::flush_directory(directory)
+        place::flush_directory(directory).inspect_err(|_| {
+            // Whether the name is durable is unknown, and flushing again would lie: the next attempt starts over.
+            let _ = fs::remove_file(path);
+        })
     }
 
     /// Success if what has the name already is what we were sent.
