@@ -15,7 +15,7 @@ use servant::Servant;
 use super::corpus::{self, Corpus};
 use super::measure;
 use crate::bench::corpus::Scale;
-use crate::program::{self, Outcome};
+use crate::program::{self, Outcome, at};
 use crate::workspace;
 
 /// Who receives.
@@ -95,11 +95,21 @@ impl Options {
     }
 }
 
-/// A certificate for this machine that is its own authority.
+/// An authority, and a certificate of it for this machine.
 fn make_certificate(room: &Path) -> Outcome {
-    let words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=bench \
-                 -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out certificate.pem";
-    program::output(program::command(words.split_whitespace()).current_dir(room)).map(drop)
+    let names = room.join("names.cnf");
+    at(&names, std::fs::write(&names, "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n"))?;
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for words in [
+        format!("openssl req -x509 {key} -days 30 -subj /CN=authority -keyout authority.key -out authority.pem"),
+        format!("openssl req -new {key} -subj /CN=bench -keyout key.pem -out bench.csr"),
+        "openssl x509 -req -in bench.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 30 \
+         -extfile names.cnf -out certificate.pem"
+            .into(),
+    ] {
+        program::output(program::command(words.split_whitespace()).current_dir(room))?;
+    }
+    Ok(())
 }
 
 /// One program, one server, one repository.
@@ -141,7 +151,7 @@ impl Round<'_> {
             command.env(variable, room.join("home"));
         }
         if self.wire == Wire::Tls {
-            command.arg("--cacert").arg(self.room.join("certificate.pem"));
+            command.arg("--cacert").arg(self.room.join("authority.pem"));
         }
         command.args(words);
         command
