@@ -1,6 +1,6 @@
 //! The trait that every kind of storage implements.
 
-use crate::{Error, FileKind, FileName, Id, Result};
+use crate::{Error, FileKind, FileName, Id, Result, Upload};
 
 /// A file as a listing shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,12 @@ pub trait Backend: Send + Sync {
     /// Stores a file, durably.
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()>;
 
+    /// Begins a file whose bytes come in pieces, `length` of them if that is known. Default: `None`, this storage takes
+    /// only whole files.
+    fn upload(&self, _file: &FileName, _length: Option<u64>) -> Result<Option<Box<dyn Upload>>> {
+        Ok(None)
+    }
+
     /// Removes a file.
     fn remove(&self, file: &FileName) -> Result<()>;
 
@@ -116,6 +122,9 @@ impl<B: Backend + ?Sized> Backend for std::sync::Arc<B> {
     }
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()> {
         (**self).write(file, content)
+    }
+    fn upload(&self, file: &FileName, length: Option<u64>) -> Result<Option<Box<dyn Upload>>> {
+        (**self).upload(file, length)
     }
     fn remove(&self, file: &FileName) -> Result<()> {
         (**self).remove(file)

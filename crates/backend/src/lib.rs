@@ -30,6 +30,7 @@ mod runtime;
 mod sftp;
 mod spool;
 mod turns;
+mod upload;
 
 pub use backend::{Backend, FileInfo, Hint, Part};
 pub use cache::{Cache, CacheInfo, list_caches, remove_cache};
@@ -46,3 +47,4 @@ pub use open::open;
 pub use options::{CREDENTIALS, Options, ReadBack, SETTINGS};
 pub use retry::{Retry, RetryEvent, RetryObserver, RetryOptions};
 pub use spool::{Brim, Spool, Unreachable};
+pub use upload::Upload;

@@ -8,8 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Id, Part, Result};
+use crate::{Backend, Class, Error, FileInfo, FileKind, FileName, Id, Part, Result, Upload};
 
+mod draft;
 mod place;
 
 /// How often a file is written afresh when storing it fails.
@@ -19,7 +20,7 @@ const ATTEMPTS: u32 = 3;
 const LARGE_READ: usize = 16 << 10;
 
 /// A directory of this machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Local {
     /// As it was named, for people.
     named: PathBuf,
@@ -192,6 +193,10 @@ impl Backend for Local {
         self.store(file, content, place::Existing::Keep)
     }
 
+    fn upload(&self, file: &FileName, length: Option<u64>) -> Result<Option<Box<dyn Upload>>> {
+        Ok(Some(Box::new(draft::Draft::begin(self, file, length)?)))
+    }
+
     fn remove(&self, file: &FileName) -> Result<()> {
         let path = self.path(file);
         match remove_durably(&path, file.kind) {
@@ -230,7 +235,7 @@ fn read_part(file: &mut File, offset: u64, length: usize, into: &mut Vec<u8>) ->
     file.take(length as u64).read_to_end(into).map(drop)
 }
 
-fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;
     while got < buffer.len() {
         match file.read(&mut buffer[got..]) {

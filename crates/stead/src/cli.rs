@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cache, cat, check, copy, diff, disk, dump, find, forget, generate, init, key, list, ls, prune, restore,
-    snapshots, stats, tag, unlock, version,
+    backup, cache, cat, check, copy, diff, disk, dump, find, forget, gateway, generate, init, key, list, ls, prune,
+    restore, snapshots, stats, tag, unlock, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -49,6 +49,7 @@ enum Command {
     List(list::Args),
     Unlock(unlock::Args),
     Cache(cache::Args),
+    Gateway(gateway::Args),
     Generate(generate::Args),
     Version(version::Args),
 }
@@ -103,6 +104,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::List(args) => args.run(&context()?),
         Command::Unlock(args) => args.run(&context()?),
         Command::Cache(args) => args.run(&context()?),
+        Command::Gateway(args) => args.run(&context()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),
         Command::Version(args) => args.run(cli.global.output()?),
     }

@@ -10,6 +10,7 @@ pub(crate) mod disk;
 pub(crate) mod dump;
 pub(crate) mod find;
 pub(crate) mod forget;
+pub(crate) mod gateway;
 pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod key;

@@ -25,6 +25,7 @@ use crate::password::{Password, PasswordSource};
 use crate::signal;
 
 /// What a command has at hand.
+#[derive(Clone)]
 pub(crate) struct Context {
     /// What the user wants.
     pub(crate) settings: Settings,
@@ -325,8 +326,8 @@ impl Context {
         }
     }
 
-    /// The storage at a location: bare storage, within a bandwidth limit, tried again when it fails.
-    pub(crate) fn storage(&self, location: &str) -> Outcome<Arc<dyn Backend>> {
+    /// The storage at a location, bare: nothing is tried again, and whether it can be reached is not looked at.
+    pub(crate) fn bare_storage(&self, location: &str) -> Outcome<Arc<dyn Backend>> {
         let settings = &self.settings.storage;
         let mut options = backend::Options {
             http: self.http_options(),
@@ -339,8 +340,14 @@ impl Context {
         let known = backend::CREDENTIALS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
         options.credentials.extend(known.map(|(name, value)| (name.to_owned(), value)));
         let location: Location = location.parse()?;
-        let bare = backend::open(&location, &options)?;
-        let is_local = matches!(location, Location::Local(_));
+        Ok(backend::open(&location, &options)?)
+    }
+
+    /// The storage at a location: bare storage, within a bandwidth limit, tried again when it fails.
+    pub(crate) fn storage(&self, location: &str) -> Outcome<Arc<dyn Backend>> {
+        let settings = &self.settings.storage;
+        let bare = self.bare_storage(location)?;
+        let is_local = local_directory(location).is_some();
         if !is_local {
             self.require_contact(&*bare)?;
         }

@@ -7,6 +7,7 @@ mod contender;
 mod corpus;
 mod disks;
 mod floor;
+mod gateway;
 mod instructions;
 mod measure;
 mod picture;
@@ -37,6 +38,9 @@ struct Options {
 pub(crate) fn run(words: &[&str]) -> Outcome {
     if let ["disks", words @ ..] = words {
         return disks::run(words);
+    }
+    if let ["gateway", words @ ..] = words {
+        return gateway::run(words);
     }
     let options = Options::parse(words)?;
     match options.blobs {

@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
         [--programs A,B] only these; others are left out
         [--rounds N]     default 3, with --quick 1
   bench disks [--quick]  images of a disk beside restic, partclone and dd (as root); page in docs/performance
+  bench gateway [--quick] restic and stead through the gateway beside restic-rest-server; page in docs/performance
   bench --instructions   instructions of the hot loops, counted by valgrind; page in docs/performance
   bench --blobs N        a repository of N blobs: time to open it, anonymous memory of a backup into it
 ";

@@ -10,7 +10,8 @@ use crate::{arrows, docs, failures, workspace};
 const LONGEST_FILE: usize = 700;
 
 /// Crates that never print.
-const SILENT: [&str; 5] = ["crates/backend/", "crates/repo/", "crates/platform/", "crates/files/", "crates/disks/"];
+const SILENT: [&str; 6] =
+    ["crates/backend/", "crates/repo/", "crates/platform/", "crates/files/", "crates/disks/", "crates/gateway/"];
 
 /// First words of a changelog fragment.
 const KINDS: [&str; 5] = ["added", "changed", "fixed", "removed", "security"];

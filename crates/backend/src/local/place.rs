@@ -5,6 +5,10 @@ use super::*;
 /// From this size on, space is asked for before writing, so that a full disk is known early and files lie in one piece.
 const PREALLOCATE: usize = 1 << 20;
 
+/// Where the system shows our open files, through which a nameless one gets its name.
+#[cfg(target_os = "linux")]
+const OPEN_FILES: &str = "/proc/self/fd";
+
 /// What happens to a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Existing {
@@ -31,7 +35,7 @@ pub(super) fn file(path: &Path, directory: &Path, content: &[u8], how: Existing)
     })
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+pub(super) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!("-tmp-{:016x}", rand::random::<u64>()));
     PathBuf::from(name)
@@ -41,20 +45,20 @@ fn write_flushed(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = create(path)?;
     preallocate(&file, content.len())?;
     file.write_all(content)?;
+    flush(&file, content.len() as u64)
+}
+
+/// Flushes a file that has `written` bytes. The system may say that it wrote more than it did; then the file is shorter.
+pub(super) fn flush(file: &File, written: u64) -> io::Result<()> {
     match file.sync_all() {
         Err(error) if cannot_flush(&error) => {}
         result => result?,
     }
-    holds_all(&file, content)
-}
-
-/// The system may say that it wrote more than it did; then the file is shorter.
-fn holds_all(file: &File, content: &[u8]) -> io::Result<()> {
     let length = file.metadata()?.len();
-    if length == content.len() as u64 {
+    if length == written {
         return Ok(());
     }
-    Err(io::Error::other(format!("{} bytes were written, but the file holds {length}", content.len())))
+    Err(io::Error::other(format!("{written} bytes were written, but the file holds {length}")))
 }
 
 /// Flushes the names in a directory.
@@ -71,15 +75,48 @@ fn cannot_flush(error: &io::Error) -> bool {
 }
 
 #[cfg(unix)]
-fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     // Read-only for everyone else from the first moment, as restic leaves its files.
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)
+    fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o400).open(path)
 }
 
 #[cfg(not(unix))]
-fn create(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().write(true).create_new(true).open(path)
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
+}
+
+/// A file in `directory` that has no name; `None` where the file system knows no such thing.
+#[cfg(target_os = "linux")]
+pub(super) fn create_nameless(directory: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::Errno;
+    if !Path::new(OPEN_FILES).exists() {
+        return Ok(None);
+    }
+    match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        opened => Ok(Some(opened?.into())),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn create_nameless(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
+/// Gives a nameless file its name, unless another has it.
+#[cfg(target_os = "linux")]
+pub(super) fn link_nameless(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD};
+    use std::os::fd::AsRawFd;
+    let open = format!("{OPEN_FILES}/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn link_nameless(_: &File, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Makes one directory that only its owner may use; one that exists is success.
@@ -94,7 +131,7 @@ pub(super) fn new_directory(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn preallocate(file: &File, length: usize) -> io::Result<()> {
+pub(super) fn preallocate(file: &File, length: usize) -> io::Result<()> {
     use rustix::fs::FallocateFlags;
     if length < PREALLOCATE {
         return Ok(());
@@ -106,11 +143,11 @@ fn preallocate(file: &File, length: usize) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn preallocate(_: &File, _: usize) -> io::Result<()> {
+pub(super) fn preallocate(_: &File, _: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn rename(from: &Path, to: &Path, how: Existing) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path, how: Existing) -> io::Result<()> {
     match how {
         Existing::Replace => fs::rename(from, to),
         Existing::Keep => rename_new(from, to),

@@ -1,0 +1,59 @@
+//! Where a gateway keeps what: accounts in one file, receipts and scrubs beside it, repositories on a storage.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backend::Backend;
+use gateway::{FileAccess, FileLedger, RepositoryName, Scrub, ScrubOptions};
+
+use crate::failure::{Failure, Outcome};
+use crate::open::Context;
+
+/// Accounts, and what the gateway writes down.
+#[derive(clap::Args)]
+pub(crate) struct PlaceArgs {
+    /// The file with accounts and limits; it is made with the first account, and a running gateway sees every change
+    #[arg(long, value_name = "FILE")]
+    access: PathBuf,
+    /// Keep receipts, scrubs and files on their way in this directory (default: beside the access file, ending in .state)
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// The accounts.
+    pub(crate) fn access(&self) -> FileAccess {
+        FileAccess::new(&self.access)
+    }
+
+    /// The receipts.
+    pub(crate) fn ledger(&self) -> Outcome<FileLedger> {
+        let directory = self.state().join("receipts");
+        FileLedger::open(&directory).map_err(|error| Failure::io("use", &directory, error))
+    }
+
+    /// Scrubs and what they found.
+    pub(crate) fn scrub(&self, options: ScrubOptions) -> Outcome<Scrub> {
+        let directory = self.state().join("scrubs");
+        Scrub::new(&directory, options).map_err(|error| Failure::io("use", &directory, error))
+    }
+
+    /// Files on their way to storage that takes whole files only.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.state().join("incoming")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.access.with_extension("state"))
+    }
+}
+
+/// The storage of a repository below `data`.
+pub(crate) fn storage(context: &Context, data: &str, name: &RepositoryName) -> Outcome<Arc<dyn Backend>> {
+    context.bare_storage(&format!("{}/{name}", data.trim_end_matches('/')))
+}
+
+/// A name that must be a repository's.
+pub(crate) fn repository_name(text: &str) -> Result<RepositoryName, String> {
+    text.parse().map_err(|error: gateway::BadName| error.to_string())
+}
