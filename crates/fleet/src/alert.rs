@@ -187,6 +187,11 @@ impl Alert {
         }
     }
 
+    /// Whether it is over and there is nobody left to tell so.
+    pub fn is_done_with(&self) -> bool {
+        self.is_closed() && self.heard != Heard::There
+    }
+
     /// Whether it is over.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, AlertState::Closed { .. })

@@ -67,6 +67,32 @@ pub struct Facts {
     pub pause: Option<Pause>,
 }
 
+impl Facts {
+    /// When the answers may next be others, though nothing happens: the first limit, or end of a pause, after `now`.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let Limits { heartbeat, backup, offsite, proven, storage } = self.limits;
+        let backup = match backup {
+            BackupLimit::Minutes(minutes) => minutes,
+            // Days in use are counted when a day has passed.
+            BackupLimit::DaysInUse(_) => 24 * 60,
+        };
+        let tried = |attempt: &Option<Option<Attempt>>| attempt.as_ref().and_then(Option::as_ref).map(|last| last.at);
+        let ends = [
+            (self.heartbeat.flatten(), heartbeat),
+            (self.backup.good.as_ref().map(|good| good.at), backup),
+            (tried(&self.offsite), offsite),
+            (tried(&self.proven), proven),
+            (self.storage.check.as_ref().map(|check| check.at), storage),
+            (self.pause.as_ref().map(|pause| pause.until), 0),
+        ];
+        let end = |(at, minutes): (Option<Timestamp>, u32)| {
+            // One second more: at the limit itself it is not late yet.
+            at?.checked_add(jiff::SignedDuration::from_secs(i64::from(minutes) * 60 + 1)).ok()
+        };
+        ends.into_iter().filter_map(end).filter(|end| *end > now).min()
+    }
+}
+
 /// The five answers and what follows from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freshness {

@@ -103,8 +103,8 @@ impl JobState {
 /// Why something cannot happen to a job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// Somebody works at it.
-    #[error("job {0} is being worked at")]
+    /// Somebody works at it, or it is not due.
+    #[error("job {0} is being worked at, or not due yet")]
     Taken(JobId),
     /// It has ended.
     #[error("job {job} is {state}")]
@@ -139,14 +139,19 @@ pub struct Job {
 }
 
 /// How often a job is taken before it counts as failed.
-const MOST_ATTEMPTS: u32 = 5;
+const MOST_ATTEMPTS: u32 = 8;
 
 impl Job {
-    /// Somebody takes it until `until`. It can be taken when it is due and nobody has it, or their time has passed.
+    /// Somebody takes it until `until`. It can be taken when it is due and nobody has it, or their time has passed. One
+    /// that too many have taken and never given back fails instead.
     pub fn take(&mut self, now: Timestamp, until: Timestamp) -> Result<(), JobError> {
         self.not_over()?;
         if matches!(self.state, JobState::Taken { until } if now < until) || now < self.due {
             return Err(JobError::Taken(self.id));
+        }
+        if self.attempts >= MOST_ATTEMPTS {
+            self.state = JobState::Failed;
+            return self.not_over();
         }
         self.attempts += 1;
         self.state = JobState::Taken { until };
@@ -234,13 +239,23 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_never_works_fails_after_five_attempts() {
+    fn a_job_that_never_works_fails_after_eight_attempts() {
         let mut job = job();
-        for attempt in 1..=5 {
+        for attempt in 1..=8 {
             assert_eq!(job.state, JobState::Waiting);
             job.take(at(1_000), at(2_000)).unwrap();
             job.give_back(attempt, at(1_000)).unwrap();
         }
+        assert_eq!(job.state, JobState::Failed);
+    }
+
+    #[test]
+    fn a_job_whose_workers_vanish_fails_in_the_end() {
+        let mut job = job();
+        for attempt in 1..=8 {
+            job.take(at(1_000 * attempt), at(1_000 * attempt + 1)).unwrap();
+        }
+        assert!(job.take(at(9_000), at(9_001)).is_err());
         assert_eq!(job.state, JobState::Failed);
     }
 
