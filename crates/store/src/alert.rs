@@ -7,7 +7,7 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-use crate::audit::Done;
+use crate::audit::{self, Done};
 use crate::document::{read, written};
 use crate::entity::alerts;
 use crate::moment::micros;
@@ -64,12 +64,14 @@ impl View<'_> {
     pub async fn acknowledge(&self, id: AlertId) -> Result<()> {
         let txn = self.store.begin().await?;
         let visible = within::<alerts::Entity>(&self.looks());
-        let row = alerts::Entity::find_by_id(id.uuid()).filter(visible).lock_exclusive().one(&txn).await?;
-        let row = row.ok_or(Error::NotFound("alert"))?;
+        let seen = alerts::Entity::find_by_id(id.uuid()).filter(visible);
+        let tenant = TenantId::new(seen.clone().one(&txn).await?.ok_or(Error::NotFound("alert"))?.tenant);
+        audit::lock(&txn, tenant).await?;
+        let row = seen.one(&txn).await?.ok_or(Error::NotFound("alert"))?;
         let allowed = within::<alerts::Entity>(&self.scope.reach(Act::Configure));
         let may = alerts::Entity::find_by_id(id.uuid()).filter(allowed).one(&txn).await?;
         may.ok_or(Error::NotAllowed(Act::Configure))?;
-        let (tenant, mut found) = (TenantId::new(row.tenant), alert(&row)?);
+        let mut found = alert(&row)?;
         found
             .acknowledge(self.scope.actor().clone(), self.scope.at())
             .map_err(|error| Error::Conflict(error.to_string()))?;

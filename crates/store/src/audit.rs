@@ -6,6 +6,7 @@
 use continuity::Act;
 use fleet::{Actor, TenantId};
 use jiff::Timestamp;
+use sea_orm::sea_query::LockType;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,13 @@ pub fn verify_chain(before: Option<&AuditChain>, entries: &[AuditEntry]) -> Resu
     Ok(chain)
 }
 
+/// Makes everybody else who would append, or change the tenant's board, wait. Whoever locks more than this locks this first.
+/// Rows that only refer to the tenant are not held up.
+pub(crate) async fn lock<C: ConnectionTrait>(txn: &C, tenant: TenantId) -> Result<()> {
+    let locked = tenants::Entity::find_by_id(tenant.uuid()).lock(LockType::NoKeyUpdate).one(txn).await?;
+    locked.map(drop).ok_or(Error::NotFound("tenant"))
+}
+
 /// Appends a line within a transaction. Two at once wait for one another.
 pub(crate) async fn append<C: ConnectionTrait>(
     txn: &C,
@@ -87,8 +95,7 @@ pub(crate) async fn append<C: ConnectionTrait>(
     at: Timestamp,
     done: Done,
 ) -> Result<()> {
-    let locked = tenants::Entity::find_by_id(tenant.uuid()).lock_exclusive().one(txn).await?;
-    locked.ok_or(Error::NotFound("tenant"))?;
+    lock(txn, tenant).await?;
     let last = audit::Entity::find().filter(audit::Column::Tenant.eq(tenant.uuid()));
     let last = last.order_by_desc(audit::Column::Number).limit(1).one(txn).await?;
     let (before, number) = last.map_or((vec![0; 32], 1), |last| (last.hash, last.number + 1));

@@ -2,6 +2,7 @@
 
 use fleet::{Job, JobId, JobKey, JobKind, JobState, MachineId, TenantId};
 use jiff::Timestamp;
+use sea_orm::sea_query::LockType;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, sea_query::OnConflict,
@@ -149,7 +150,7 @@ impl View<'_> {
     pub async fn cancel_job(&self, id: JobId) -> Result<()> {
         let txn = self.store.begin().await?;
         let visible = within::<jobs::Entity>(&self.looks());
-        let row = jobs::Entity::find_by_id(id.uuid()).filter(visible).lock_exclusive().one(&txn).await?;
+        let row = jobs::Entity::find_by_id(id.uuid()).filter(visible).lock(LockType::NoKeyUpdate).one(&txn).await?;
         let row = row.ok_or(Error::NotFound("job"))?;
         let mut found = job(&row)?.job;
         let machine = self.on_machine(act_of(found.kind), &txn, found.machine).await?;

@@ -71,10 +71,14 @@ impl View<'_> {
         Ok(why.map(|why| Quarantine { machine: id, why }))
     }
 
-    /// The key of a machine's repository, sealed to the keeper.
+    /// The key of a machine's repository, sealed to the keeper. That it was asked for is in the log.
     pub async fn sealed_key(&self, id: MachineId) -> Result<Option<Vec<u8>>> {
         let row = self.machine_row(id).await?;
-        self.on_tenant(Act::ExportKeys, TenantId::new(row.tenant))?;
+        let tenant = TenantId::new(row.tenant);
+        self.on_tenant(Act::ExportKeys, tenant)?;
+        let txn = self.store.begin().await?;
+        let done = Done { act: "machine export key", about: id.to_string(), detail: row.name };
+        self.commit(txn, tenant, done).await?;
         Ok(row.sealed_key)
     }
 

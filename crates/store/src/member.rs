@@ -2,9 +2,10 @@
 
 use continuity::{Act, Membership, Person, PersonId, Role};
 use fleet::TenantId;
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
-use crate::audit::Done;
+use crate::audit::{self, Done};
 use crate::document::{read, written};
 use crate::entity::{clients, memberships, people};
 use crate::person::{email, person};
@@ -41,20 +42,18 @@ pub(crate) async fn join<C: ConnectionTrait>(txn: &C, membership: &Membership) -
 /// Inserts a person unless somebody has the address; the identity of whoever has it.
 pub(crate) async fn put_person<C: ConnectionTrait>(txn: &C, new: &Person) -> Result<PersonId> {
     let address = email(&new.email);
-    let there = people::Entity::find().filter(people::Column::Email.eq(address.clone())).one(txn).await?;
-    if let Some(there) = there {
-        return Ok(PersonId::new(there.id));
-    }
     let row = people::ActiveModel {
         id: Set(new.id.uuid()),
         name: Set(new.name.clone()),
-        email: Set(address),
+        email: Set(address.clone()),
         password: Set(None),
         totp: Set(None),
         totp_step: Set(0),
     };
-    people::Entity::insert(row).exec_without_returning(txn).await?;
-    Ok(new.id)
+    let once = OnConflict::column(people::Column::Email).do_nothing().to_owned();
+    people::Entity::insert(row).on_conflict(once).exec_without_returning(txn).await?;
+    let there = people::Entity::find().filter(people::Column::Email.eq(address)).one(txn).await?;
+    Ok(PersonId::new(there.ok_or(Error::NotFound("person"))?.id))
 }
 
 impl View<'_> {
@@ -94,6 +93,8 @@ impl View<'_> {
         let Membership { person, tenant, role } = member;
         self.on_tenant(Act::Invite, tenant)?;
         let txn = self.store.begin().await?;
+        // Two owners who remove each other at once: the second one stays.
+        audit::lock(&txn, tenant).await?;
         let word = written("a role", &role)?;
         let key = (tenant.uuid(), person.uuid(), word);
         let removed = memberships::Entity::delete_by_id(key).exec(&txn).await?;

@@ -42,7 +42,7 @@ impl Store {
     /// Opens, or makes, the database at `sqlite:PATH` or `postgres://…`, and brings it to the newest version.
     pub async fn open(address: &str) -> Result<Store> {
         let store = match address.split_once(':') {
-            Some(("sqlite", _)) => Store::sqlite(address).await?,
+            Some(("sqlite", path)) => Store::sqlite(path.strip_prefix("//").unwrap_or(path)).await?,
             Some(("postgres" | "postgresql", _)) => Store::postgres(address).await?,
             _ => return Err(Error::Address(without_password(address))),
         };
@@ -95,9 +95,9 @@ impl Store {
         Ok(self.writer.begin_with_options(options).await?)
     }
 
-    async fn sqlite(address: &str) -> Result<Store> {
-        let options = SqliteConnectOptions::from_str(address).map_err(cannot_open(address))?;
-        let options = options
+    async fn sqlite(path: &str) -> Result<Store> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -105,9 +105,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE);
         let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-        let writer = writer.connect_with(options.clone()).await.map_err(cannot_open(address))?;
+        let writer = writer.connect_with(options.clone()).await.map_err(cannot_open(path))?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
-        let readers = readers.connect_with(options.read_only(true)).await.map_err(cannot_open(address))?;
+        let readers = readers.connect_with(options.read_only(true)).await.map_err(cannot_open(path))?;
         Ok(Store { readers: readers.into(), writer: writer.into() })
     }
 

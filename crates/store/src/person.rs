@@ -25,7 +25,7 @@ impl View<'_> {
     pub async fn set_password(&self, hash: &PasswordHash) -> Result<()> {
         let mut row = self.my_row().await?.into_active_model();
         row.password = Set(Some(hash.0.clone()));
-        self.save_me(row).await
+        self.save_me(row, "account password").await
     }
 
     /// Changes one's own secret for one-time passwords; none: sign in without.
@@ -33,13 +33,13 @@ impl View<'_> {
         let mut row = self.my_row().await?.into_active_model();
         row.totp = Set(secret.map(<[u8]>::to_vec));
         row.totp_step = Set(0);
-        self.save_me(row).await
+        self.save_me(row, "account one-time passwords").await
     }
 
-    async fn save_me(&self, row: people::ActiveModel) -> Result<()> {
+    async fn save_me(&self, row: people::ActiveModel, act: &'static str) -> Result<()> {
         let txn = self.store.begin().await?;
         row.update(&txn).await?;
-        Ok(txn.commit().await?)
+        self.commit_mine(txn, act, "").await
     }
 
     async fn my_row(&self) -> Result<people::Model> {

@@ -45,7 +45,7 @@ impl View<'_> {
         if ended.exec(&txn).await?.rows_affected == 0 {
             return Err(Error::NotFound("session"));
         }
-        Ok(txn.commit().await?)
+        self.commit_mine(txn, "session end", &id.to_string()).await
     }
 
     /// Ends all of one's own sessions but one, and says how many those were.
@@ -54,7 +54,7 @@ impl View<'_> {
         let own = sessions::Column::Person.eq(self.scope.person().uuid());
         let ended = sessions::Entity::delete_many().filter(own).filter(sessions::Column::Id.ne(but.uuid()));
         let ended = ended.exec(&txn).await?.rows_affected;
-        txn.commit().await?;
+        self.commit_mine(txn, "session end others", &ended.to_string()).await?;
         Ok(ended)
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-use crate::audit::Done;
+use crate::audit::{self, Done};
 use crate::document::{read, written};
 use crate::entity::{silences, sites};
 use crate::moment::micros;
@@ -58,12 +58,13 @@ impl View<'_> {
     /// Ends one now.
     pub async fn end_silence(&self, id: SilenceId) -> Result<()> {
         let txn = self.store.begin().await?;
-        let row = silences::Entity::find_by_id(id.uuid()).filter(within::<silences::Entity>(&self.looks()));
-        let row = row.lock_exclusive().one(&txn).await?.ok_or(Error::NotFound("silence"))?;
+        let seen = silences::Entity::find_by_id(id.uuid()).filter(within::<silences::Entity>(&self.looks()));
+        let tenant = TenantId::new(seen.clone().one(&txn).await?.ok_or(Error::NotFound("silence"))?.tenant);
+        audit::lock(&txn, tenant).await?;
+        let row = seen.one(&txn).await?.ok_or(Error::NotFound("silence"))?;
         let mut ended = silence(&row)?;
         self.may_silence(&txn, ended.scope).await?;
         ended.until = ended.until.min(self.scope.at());
-        let tenant = TenantId::new(row.tenant);
         save(&txn, row, &ended).await?;
         let detail = format!("{} messages were held back", ended.suppressed);
         self.commit(txn, tenant, Done { act: "silence end", about: id.to_string(), detail }).await

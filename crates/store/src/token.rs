@@ -52,7 +52,7 @@ impl View<'_> {
         };
         let txn = self.store.begin().await?;
         tokens::Entity::insert(row).exec_without_returning(&txn).await?;
-        Ok(txn.commit().await?)
+        self.commit_mine(txn, "token add", &token.name).await
     }
 
     /// Takes one of one's own back.
@@ -63,7 +63,7 @@ impl View<'_> {
         if removed.exec(&txn).await?.rows_affected == 0 {
             return Err(Error::NotFound("token"));
         }
-        Ok(txn.commit().await?)
+        self.commit_mine(txn, "token remove", &id.to_string()).await
     }
 }
 

@@ -1,10 +1,12 @@
 //! View: the store as one scope sees it. What is outside is not found, and not told from what does not exist.
 
+use std::collections::BTreeSet;
+
 use continuity::{Act, Reach, Scope, Verb};
 use fleet::{ClientId, MachineId, TenantId};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
-use crate::entity::{clients, machines};
+use crate::entity::{clients, machines, memberships};
 use crate::within::within;
 use crate::{Error, Result, Store, audit};
 
@@ -77,6 +79,19 @@ impl View<'_> {
     /// Writes the act's line into the tenant's audit log and commits: both or neither.
     pub(crate) async fn commit(&self, txn: DatabaseTransaction, tenant: TenantId, done: audit::Done) -> Result<()> {
         audit::append(&txn, tenant, self.scope.actor(), self.scope.at(), done).await?;
+        Ok(txn.commit().await?)
+    }
+
+    /// Commits a change of one's own account, with a line in the log of every tenant that one belongs to.
+    pub(crate) async fn commit_mine(&self, txn: DatabaseTransaction, act: &'static str, detail: &str) -> Result<()> {
+        let person = self.scope.person();
+        let mine = memberships::Entity::find().filter(memberships::Column::Person.eq(person.uuid())).all(&txn).await?;
+        // In one order, so that two who belong to the same tenants do not wait in a circle.
+        let tenants: BTreeSet<_> = mine.into_iter().map(|row| row.tenant).collect();
+        for tenant in tenants {
+            let done = audit::Done { act, about: person.to_string(), detail: detail.into() };
+            audit::append(&txn, TenantId::new(tenant), self.scope.actor(), self.scope.at(), done).await?;
+        }
         Ok(txn.commit().await?)
     }
 }

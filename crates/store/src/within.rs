@@ -53,8 +53,7 @@ placed! {
 /// The rows of an entity that are within reach.
 pub(crate) fn within<E: Placed>(reach: &Reach) -> Condition {
     let Place { tenant, client, machine } = E::place();
-    // Without this an empty list of alternatives would match everything.
-    let mut any = Condition::any().add(Expr::value(false));
+    let mut any = Condition::any();
     any = any.add_option(one_of(tenant, reach.tenants.iter().map(|id| id.uuid())));
     if let Some(client) = client {
         for (tenant_id, ids) in by_tenant(reach.clients.iter().map(|(client, tenant)| (tenant.uuid(), client.uuid()))) {
@@ -67,7 +66,8 @@ pub(crate) fn within<E: Placed>(reach: &Reach) -> Condition {
             any = any.add_option(one_of(machine, ids).map(|ids| ids.and(tenant.eq(tenant_id))));
         }
     }
-    any
+    // An empty list of alternatives would match everything.
+    if any.is_empty() { any.add(Expr::value(false)) } else { any }
 }
 
 fn one_of<C: ColumnTrait>(column: C, ids: impl IntoIterator<Item = Uuid>) -> Option<Expr> {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet::{Actor, Bar, ClientId, MachineId, State, TenantId, Zone};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use sea_orm::sea_query::LockType;
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, OnConflict},
 };
 use uuid::Uuid;
@@ -104,7 +105,7 @@ impl System<'_> {
     pub async fn meet(&self, identity: &[u8; 32], counter: u64, hardware: &str) -> Result<Option<Met>> {
         let txn = self.store.begin().await?;
         let found = machines::Entity::find().filter(machines::Column::Identity.eq(identity.to_vec()));
-        let Some(found) = found.lock_exclusive().one(&txn).await? else { return Ok(None) };
+        let Some(found) = found.lock(LockType::NoKeyUpdate).one(&txn).await? else { return Ok(None) };
         let counter = i64::try_from(counter).unwrap_or(i64::MAX);
         let doubt = doubt(&found, counter, hardware);
         let (machine, tenant, retired) =
@@ -129,7 +130,9 @@ impl System<'_> {
         let heard = heartbeats::Entity::find().filter(heartbeats::Column::Machine.is_in(ids)).all(&txn).await?;
         let heard: BTreeMap<Uuid, i64> = heard.into_iter().map(|row| (row.machine, row.heard)).collect();
         let mut back = Vec::new();
-        for beat in beats.iter().filter(|beat| known.contains(&beat.machine.uuid())) {
+        let mut beats: Vec<&Beat> = beats.iter().collect();
+        beats.sort_by_key(|beat| beat.machine);
+        for beat in beats.into_iter().filter(|beat| known.contains(&beat.machine.uuid())) {
             let machine = beat.machine.uuid();
             // Once it may have been late, it is judged again; before, its heartbeat changes nothing.
             if heard.get(&machine).is_none_or(|before| *before < micros(beat.at - LONG_SILENCE)) {
@@ -137,6 +140,9 @@ impl System<'_> {
             }
             note(&txn, beat).await?;
         }
+        // Locked in one order, as judging does.
+        let locked = machines::Entity::find().filter(machines::Column::Id.is_in(back.clone()));
+        locked.order_by_asc(machines::Column::Id).lock(LockType::NoKeyUpdate).all(&txn).await?;
         let judged = machines::Entity::update_many().col_expr(machines::Column::Recheck, Expr::value(0_i64));
         judged.filter(machines::Column::Id.is_in(back)).exec(&txn).await?;
         Ok(txn.commit().await?)
@@ -176,7 +182,7 @@ async fn use_code(txn: &DatabaseTransaction, code: &Secret, now: Timestamp) -> R
         .filter(codes::Column::Hash.eq(code.hash().0.to_vec()))
         .filter(codes::Column::UsesLeft.gt(0))
         .filter(codes::Column::Expires.gt(micros(now)));
-    let found = found.lock_exclusive().one(txn).await?.ok_or(Error::NotFound("code"))?;
+    let found = found.lock(LockType::NoKeyUpdate).one(txn).await?.ok_or(Error::NotFound("code"))?;
     let mut row = found.clone().into_active_model();
     row.uses_left = Set(found.uses_left - 1);
     row.update(txn).await?;

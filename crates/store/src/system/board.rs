@@ -2,16 +2,14 @@
 
 use fleet::{Board, ClientId, Notice, NoticeKind, Silence, TenantId};
 use jiff::Timestamp;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::System;
 use super::outbox;
 use crate::document::written;
-use crate::entity::{alerts, silences, tenants};
+use crate::entity::{alerts, silences};
 use crate::moment::micros;
-use crate::{Error, Result, alert, silence};
+use crate::{Result, alert, audit, silence};
 
 /// A tenant's alerts that are not done with, and the silences that may hold.
 #[derive(Clone, Debug)]
@@ -32,8 +30,7 @@ impl System<'_> {
         change: impl FnOnce(&mut TenantBoard) -> Vec<Notice> + Send,
     ) -> Result<Vec<Notice>> {
         let txn = self.store.begin().await?;
-        let locked = tenants::Entity::find_by_id(tenant.uuid()).lock_exclusive().one(&txn).await?;
-        locked.ok_or(Error::NotFound("tenant"))?;
+        audit::lock(&txn, tenant).await?;
         let rows = alerts::Entity::find().filter(alerts::Column::Tenant.eq(tenant.uuid()));
         let rows = rows.filter(alerts::Column::Done.eq(false)).all(&txn).await?;
         let silent = silences::Entity::find().filter(silences::Column::Tenant.eq(tenant.uuid()));

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, TryInsertResult,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -76,13 +76,6 @@ impl System<'_> {
     /// name are refused.
     pub async fn receive(&self, new: &Receipt) -> Result<bool> {
         let txn = self.store.begin().await?;
-        let key = (new.machine.uuid(), new.kind.clone(), new.name.clone());
-        if let Some(there) = receipts::Entity::find_by_id(key).one(&txn).await? {
-            return match there.sha256 == new.sha256 {
-                true => Ok(false),
-                false => Err(Error::Conflict(format!("{}/{} was received with other bytes", new.kind, new.name))),
-            };
-        }
         let size = i64::try_from(new.size).unwrap_or(i64::MAX);
         let row = receipts::ActiveModel {
             machine: Set(new.machine.uuid()),
@@ -92,7 +85,15 @@ impl System<'_> {
             sha256: Set(new.sha256.to_vec()),
             received: Set(micros(new.received)),
         };
-        receipts::Entity::insert(row).exec_without_returning(&txn).await?;
+        let inserted = receipts::Entity::insert(row).on_conflict_do_nothing().exec_without_returning(&txn).await?;
+        if !matches!(inserted, TryInsertResult::Inserted(1)) {
+            let key = (new.machine.uuid(), new.kind.clone(), new.name.clone());
+            let there = receipts::Entity::find_by_id(key).one(&txn).await?;
+            return match there.is_some_and(|there| there.sha256 == new.sha256) {
+                true => Ok(false),
+                false => Err(Error::Conflict(format!("{}/{} was received with other bytes", new.kind, new.name))),
+            };
+        }
         change_stored(&txn, new.machine, size).await?;
         txn.commit().await?;
         Ok(true)

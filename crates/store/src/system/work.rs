@@ -162,8 +162,11 @@ impl System<'_> {
 
     async fn change_job(&self, id: JobId, change: impl FnOnce(&mut Job) -> Result<(), fleet::JobError>) -> Result<()> {
         let txn = self.store.begin().await?;
-        let row =
-            jobs::Entity::find_by_id(id.uuid()).lock_exclusive().one(&txn).await?.ok_or(Error::NotFound("job"))?;
+        let row = jobs::Entity::find_by_id(id.uuid())
+            .lock(LockType::NoKeyUpdate)
+            .one(&txn)
+            .await?
+            .ok_or(Error::NotFound("job"))?;
         let mut found = job::job(&row)?.job;
         change(&mut found).map_err(|error| Error::Conflict(error.to_string()))?;
         let worker = match found.state {
@@ -205,12 +208,12 @@ async fn mark_day(
 }
 
 pub(super) async fn machine_row(txn: &DatabaseTransaction, id: MachineId) -> Result<machines::Model> {
-    let row = machines::Entity::find_by_id(id.uuid()).lock_exclusive().one(txn).await?;
+    let row = machines::Entity::find_by_id(id.uuid()).lock(LockType::NoKeyUpdate).one(txn).await?;
     row.ok_or(Error::NotFound("machine"))
 }
 
 /// A run of this machine; of another's is not found.
 async fn run_row(txn: &DatabaseTransaction, machine: MachineId, id: RunId) -> Result<runs::Model> {
     let row = runs::Entity::find_by_id(id.uuid()).filter(runs::Column::Machine.eq(machine.uuid()));
-    row.lock_exclusive().one(txn).await?.ok_or(Error::NotFound("run"))
+    row.lock(LockType::NoKeyUpdate).one(txn).await?.ok_or(Error::NotFound("run"))
 }

@@ -1,7 +1,7 @@
 //! The audit log and settings.
 
 use continuity::Role;
-use fleet::{Actor, MachineClass};
+use fleet::{Actor, AlertId, AlertKey, Condition, Finding, MachineClass, Observation, Subject};
 use stead_store::{AuditError, Error, MachineChange, verify_chain};
 
 use crate::house::{House, start};
@@ -53,6 +53,44 @@ pub(crate) async fn lines_appended_by_two_servers_at_once_are_one_chain(house: &
     }
     let chain = house.store.within(&owner).verify_audit(tenant).await.unwrap().unwrap();
     assert_eq!(chain.lines, 21);
+}
+
+pub(crate) async fn many_changes_by_two_servers_at_once_all_happen(house: &House) {
+    let (tenant, owner) = house.owner().await;
+    let client = house.client(&owner, tenant, "Harbour Dental").await;
+    let machine = house.machine(&owner, client, "files", MachineClass::Server, None).await;
+    let change = async |store: &stead_store::Store, round: usize| {
+        let view = store.within(&owner);
+        for n in 0..5 {
+            house.client(&owner, tenant, &format!("{round}.{n}")).await;
+            view.change_machine(machine, MachineChange::Name(format!("{round}.{n}"))).await.unwrap();
+            let seen = vec![Observation {
+                key: AlertKey { subject: Subject::Machine(client, machine), condition: Condition::Backup },
+                finding: if n % 2 == 0 { Finding::Wrong("bad".into()) } else { Finding::Fine },
+            }];
+            let (id, system) = (AlertId::made(start(), house.random()), store.system());
+            let observe = system.on_board(tenant, start(), |board| {
+                board.board.observe(seen, start(), || id);
+                Vec::new()
+            });
+            observe.await.unwrap();
+            let open = view.open_alerts(1).await.unwrap();
+            for alert in open {
+                // Another one may have closed it meanwhile.
+                _ = view
+                    .acknowledge(alert.id)
+                    .await
+                    .map_err(|error| assert!(matches!(error, Error::Conflict(_)), "{error:?}"));
+            }
+            system.judge(&[machine], None, start()).await.unwrap();
+            system.hear(&[]).await.unwrap();
+        }
+    };
+    let (one, two) = (&house.store, &house.second);
+    tokio::join!(change(one, 1), change(two, 2), change(one, 3), change(two, 4));
+    let chain = house.store.within(&owner).verify_audit(tenant).await.unwrap().unwrap();
+    assert!(chain.lines >= 4 + 2 * 20, "{chain:?}");
+    assert_eq!(house.store.within(&owner).clients().await.unwrap().len(), 21);
 }
 
 pub(crate) async fn settings_are_kept_by_tenant_and_name(house: &House) {
