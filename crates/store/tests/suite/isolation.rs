@@ -261,7 +261,7 @@ pub(crate) async fn nothing_outside_a_scope_is_found_or_changed(house: &House) {
     let world = World::build(house).await;
     let mut runner = TestRunner::default();
     // A story of thousands of questions: most of it is told where they are answered fast.
-    let people = if house.store.engine() == Engine::Sqlite { 8 } else { 3 };
+    let people = if house.store.engine() == Engine::Sqlite { 6 } else { 2 };
     for _ in 0..people {
         let given = some_given().new_tree(&mut runner).unwrap().current();
         let (scope, memberships, grants) = world.person(house, &given).await;
