@@ -1,3 +1,5 @@
+//! A scope against a judge that looks at memberships and grants one by one.
+
 use proptest::prelude::*;
 
 use super::*;

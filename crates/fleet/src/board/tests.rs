@@ -1,3 +1,5 @@
+//! The board, told minute by minute.
+
 use super::*;
 use crate::{Actor, ClientId, Condition, MachineId, QuietHours, SilenceId, SilenceScope, Step, Subject, Uuid, Zone};
 

@@ -1,3 +1,5 @@
+//! What machines look like, well and otherwise.
+
 use proptest::prelude::*;
 
 use super::*;

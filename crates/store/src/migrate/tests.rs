@@ -1,3 +1,5 @@
+//! Migrations, with steps of the tests' own.
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 

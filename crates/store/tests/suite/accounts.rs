@@ -77,7 +77,7 @@ pub(crate) async fn a_token_may_do_what_it_was_made_for_and_no_more_than_its_mak
     };
     let view = house.store.within(&technician);
     view.add_token(&token, &secret).await.unwrap();
-    assert_eq!(view.tokens().await.unwrap(), [token.clone()]);
+    assert_eq!(view.tokens().await.unwrap(), std::slice::from_ref(&token));
     let scope = house.store.system().token(&secret, start()).await.unwrap().unwrap();
     assert!(scope.may(Act::LOOK, tenant));
     assert!(!scope.may(Act::Configure, tenant), "it was not made for that");

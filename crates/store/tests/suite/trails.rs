@@ -49,7 +49,8 @@ pub(crate) async fn lines_appended_by_two_servers_at_once_are_one_chain(house: &
             one.record(tenant, &actor, start(), "sign-in fail", "jim", "wrong password"),
             two.record(tenant, &actor, start(), "download", "files", "3 files"),
         );
-        (a.unwrap(), b.unwrap());
+        a.unwrap();
+        b.unwrap();
     }
     let chain = house.store.within(&owner).verify_audit(tenant).await.unwrap().unwrap();
     assert_eq!(chain.lines, 21);
