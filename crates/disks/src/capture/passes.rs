@@ -35,7 +35,7 @@ const ASSUMED_RATE: u64 = 50 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same while filesystems are frozen.
-const FROZEN_PATIENCE: Duration = Duration::from_millis(50);
+const FROZEN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A capture on its way.
 pub(super) struct Run<'a> {
