@@ -11,8 +11,8 @@ pub struct DiskCounts {
     pub sectors_written: u64,
     /// Writes that have begun and not ended, as far as the kernel still tells reads from writes.
     pub writes_in_flight: u64,
-    /// True if more requests are counted as begun than the disk still works on: they have ended there, and may not be in the
-    /// counts yet.
+    /// True if any request is counted as begun and not as ended. It may have ended on the disk and not be in the counts yet:
+    /// what ends a loop device's requests is a task that can be interrupted just there.
     pub is_counting: bool,
 }
 
@@ -23,11 +23,11 @@ impl DiskCounts {
         // In flight first: what has ended before it was asked for is in the counts that are asked for next.
         let flight = device.text("inflight")?;
         let stat = device.text("stat")?;
-        let (reading, writes_in_flight) = field(&flight, 0).zip(field(&flight, 1)).ok_or_else(|| bad(&flight))?;
+        let writes_in_flight = field(&flight, 1).ok_or_else(|| bad(&flight))?;
         let written = field(&stat, 6).ok_or_else(|| bad(&stat))?;
         let begun = field(&stat, 8).ok_or_else(|| bad(&stat))?;
         let sectors_written = written + field(&stat, 13).unwrap_or(0);
-        Ok(DiskCounts { sectors_written, writes_in_flight, is_counting: begun != reading + writes_in_flight })
+        Ok(DiskCounts { sectors_written, writes_in_flight, is_counting: begun != 0 })
     }
 
     /// True if the kernel counts for this disk at all (`queue/iostats`).
