@@ -156,7 +156,6 @@ pub struct Tracker {
     program: Program,
     held: Mutex<Held>,
     pins: Option<Pins>,
-    event: Event,
     /// One at a time takes marks.
     taking: Mutex<()>,
 }
@@ -182,7 +181,7 @@ impl Tracker {
         };
         claim(&disk, &marks)?;
         let held = hold(&program, &event, options, pins.as_ref(), &marks)?;
-        let mut tracker = Tracker { disk, marks, program, held: held.into(), pins, event, taking: Mutex::new(()) };
+        let mut tracker = Tracker { disk, marks, program, held: held.into(), pins, taking: Mutex::new(()) };
         tracker.finish_start(&map)?;
         Ok(tracker)
     }
@@ -236,9 +235,8 @@ impl Tracker {
             None => marks.holder().map_or(Held::Nothing, |process| Held::Process(Holder::known(process))),
         };
         let program = pins.open_program().map_err(|cause| pins.error(cause))?;
-        let event = Event::find()?;
         let (disk, held) = (disk.clone(), Mutex::new(held));
-        Ok(Some(Tracker { disk, marks, program, held, pins: Some(pins), event, taking: Mutex::new(()) }))
+        Ok(Some(Tracker { disk, marks, program, held, pins: Some(pins), taking: Mutex::new(()) }))
     }
 
     /// Opens the one that is kept, or starts one.
@@ -409,7 +407,8 @@ impl Tracker {
     #[doc(hidden)]
     pub fn see_events(&self) -> Result<(), TrackerError> {
         let options = TrackerOptions { keep: Keep::WhileOpen, hold: Hold::Best };
-        *self.held.lock() = hold(&self.program, &self.event, options, None, &self.marks)?;
+        let event = Event::for_disk(&self.disk, options.hold)?;
+        *self.held.lock() = hold(&self.program, &event, options, None, &self.marks)?;
         Ok(())
     }
 }

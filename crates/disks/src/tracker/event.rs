@@ -65,14 +65,6 @@ impl Event {
         }
     }
 
-    /// As [`Event::for_disk`] for a disk of which one was chosen before.
-    pub(super) fn find() -> Result<Event, TrackerError> {
-        match Request::find() {
-            Some(request) => Ok(Event::Request(request)),
-            None => Tracepoint::find().map(Event::Perf),
-        }
-    }
-
     /// Loads a program that begins with [`Event::begin`].
     pub(super) fn load(&self, name: &str, code: &[u64]) -> Result<Program, LoadError> {
         let kind = match self {
