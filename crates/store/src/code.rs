@@ -3,7 +3,7 @@
 use continuity::Act;
 use fleet::{ClientId, MachineClass, PolicyId, TenantId};
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::audit::Done;
 use crate::document::{of_word, word};
@@ -90,6 +90,7 @@ impl View<'_> {
             expires: Set(micros(new.expires)),
             made_by: Set(self.scope.actor().name.clone()),
         };
+        remove_dead(&txn, self.scope.at()).await?;
         codes::Entity::insert(row).exec_without_returning(&txn).await?;
         let detail = format!("for {} machines of {}, until {}", new.uses, client.name, new.expires);
         self.commit(txn, tenant, Done { act: "code add", about: new.id.to_string(), detail }).await
@@ -105,6 +106,14 @@ impl View<'_> {
         let done = Done { act: "code remove", about: id.to_string(), detail: String::new() };
         self.commit(txn, TenantId::new(row.tenant), done).await
     }
+}
+
+/// Removes codes that let nobody in any more.
+pub(crate) async fn remove_dead<C: ConnectionTrait>(txn: &C, now: Timestamp) -> Result<()> {
+    let used_up = codes::Column::UsesLeft.lte(0);
+    let dead = Condition::any().add(used_up).add(codes::Column::Expires.lte(micros(now)));
+    codes::Entity::delete_many().filter(dead).exec(txn).await?;
+    Ok(())
 }
 
 fn code(row: codes::Model) -> Result<EnrolmentCode> {

@@ -9,8 +9,8 @@ use sea_orm::{
 
 use crate::audit::Done;
 use crate::document::{read, written};
-use crate::entity::{machines, policies};
-use crate::{Error, Result, View};
+use crate::entity::{codes, machines, policies};
+use crate::{Error, Result, View, code};
 
 pub(crate) fn policy(row: &policies::Model) -> Result<Policy> {
     read("a policy", &row.document)
@@ -53,14 +53,17 @@ impl View<'_> {
         self.commit(txn, policy.tenant, done).await
     }
 
-    /// Removes one that no machine has.
+    /// Removes one that no machine has and no code gives.
     pub async fn remove_policy(&self, id: PolicyId, tenant: TenantId) -> Result<()> {
         self.on_tenant(Act::Configure, tenant)?;
         let txn = self.store.begin().await?;
         let policy = one(&txn, id, tenant).await?;
         let used = machines::Entity::find().filter(machines::Column::Policy.eq(id.uuid())).count(&txn).await?;
-        if used > 0 {
-            return Err(Error::Conflict(format!("{used} machines have the policy {:?}", policy.name)));
+        code::remove_dead(&txn, self.scope.at()).await?;
+        let given = codes::Entity::find().filter(codes::Column::Policy.eq(id.uuid())).count(&txn).await?;
+        if used + given > 0 {
+            let name = policy.name;
+            return Err(Error::Conflict(format!("{used} machines have the policy {name:?}, {given} codes give it")));
         }
         policies::Entity::delete_by_id(id.uuid()).exec(&txn).await?;
         self.commit(txn, tenant, Done { act: "policy remove", about: id.to_string(), detail: policy.name }).await
