@@ -60,7 +60,7 @@ async fn what_other_sites_send_changes_nothing() {
     let foreign = [("origin", "https://evil.example")];
     assert_eq!(owner.send_as(&path, &with_token, &foreign).await.status, 403);
     assert_eq!(owner.send_as(&path, &fields, &[]).await.status, 403, "no token");
-    let mut other = Browser::new(&shop.origin);
+    let mut other = Browser::new(shop.address);
     assert_eq!(other.send("/sign-in", &[("email", OWNER), ("password", PASSWORD)]).await.status, 303);
     other.get("/settings").await;
     let stolen = [("reason", "x"), ("hours", "8"), ("token", other.token.as_str())];
@@ -74,7 +74,7 @@ async fn what_other_sites_send_changes_nothing() {
 #[tokio::test]
 async fn every_answer_forbids_what_pages_do_not_need() {
     let shop = Shop::open().await;
-    let mut browser = Browser::new(&shop.origin);
+    let mut browser = Browser::new(shop.address);
     for path in ["/sign-in", "/nothing", "/health", "/api/v1/fleet", "/assets/x"] {
         let answer = browser.get(path).await;
         let policy = answer.header("content-security-policy");

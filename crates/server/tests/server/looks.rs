@@ -7,7 +7,7 @@ use std::process::Command;
 use fleet::{Amount, JobKind, Outcome, Phase, Report, Run, RunCondition, RunId};
 
 use crate::browser::Browser;
-use crate::shop::{PASSWORD, Shop};
+use crate::shop::Shop;
 
 const OWNER: &str = "owner@example.org";
 
@@ -39,7 +39,7 @@ async fn every_page_is_fit_to_be_seen() {
     let pages = ["/", &machine, &of_client, "/alerts", "/people", "/enrol", "/audit", "/settings"];
     look(&room, &shop, &owner, &pages);
     let link = shop.link(OWNER).await;
-    look(&room, &shop, &Browser::new(&shop.origin), &["/sign-in", &link]);
+    look(&room, &shop, &Browser::new(shop.address), &["/sign-in", &link]);
     shop.close().await;
 }
 
@@ -81,11 +81,9 @@ async fn what_a_page_costs_stays_small() {
         shop.machine(OWNER, client, &format!("machine-{number:03}")).await;
     }
     let mut owner = shop.signed_in(OWNER).await;
-    assert_eq!(owner.send("/sign-in", &[("email", OWNER), ("password", PASSWORD)]).await.status, 303);
-    let page = reqwest::Client::new().get(format!("{}/", shop.origin)).header("cookie", &owner.cookie);
-    let answer = page.header("accept-encoding", "br").send().await.unwrap();
-    assert_eq!(answer.headers()["content-encoding"], "br");
-    let bytes = answer.bytes().await.unwrap().len();
+    let answer = owner.get_as("/", &[("accept-encoding", "br")]).await;
+    assert_eq!(answer.header("content-encoding"), "br");
+    let bytes = answer.bytes.len();
     assert!(bytes < 20_000, "50 machines take {bytes} bytes, compressed");
     shop.close().await;
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use continuity::{Grant, GrantId, GrantedOn, Person, PersonId, Role, Scope, Verb};
 use fleet::{Client, ClientId, KeyCustody, MachineClass, MachineId, Tenant, TenantId, Zone};
 use jiff::{SignedDuration, Timestamp};
-use server::authority::Certificate;
-use server::first;
-use server::listen::{Door, Protection};
-use server::{Facade, Running, Setup};
+use stead_server::authority::Certificate;
+use stead_server::first;
+use stead_server::listen::{Door, Protection};
+use stead_server::{Facade, Running, Setup};
 use store::{CodeId, Enrolment, NewCode, Secret, Store};
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ pub(crate) struct Shop {
     clock: Arc<AtomicI64>,
     drawn: AtomicU64,
     running: Option<Running>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Shop {
@@ -72,13 +72,13 @@ impl Shop {
             facade,
             clock: Arc::new(move || Timestamp::from_second(read.load(Ordering::SeqCst)).unwrap()),
             observer: Arc::new(move |event| {
-                if let server::observer::Event::Problem(words) = event {
+                if let stead_server::observer::Event::Problem(words) = event {
                     heard.lock().push(words);
                 }
             }),
         };
         let running = Some(setup.start());
-        Shop { origin, store, address, troubles, clock, drawn: AtomicU64::new(1), running, _folder: folder }
+        Shop { origin, store, address, troubles, clock, drawn: AtomicU64::new(1), running, folder }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -175,9 +175,17 @@ impl Shop {
         first::link(&self.store, email, self.now()).await.unwrap()
     }
 
+    /// A browser that trusts the server, if it has something to trust.
+    pub(crate) fn browser(&self) -> Browser {
+        match std::fs::read(self.folder.path().join("authority.pem")) {
+            Ok(authority) => Browser::trusting(self.address, &authority),
+            Err(_) => Browser::new(self.address),
+        }
+    }
+
     /// Somebody who came by a one-time link and is signed in.
     pub(crate) async fn signed_in(&self, email: &str) -> Browser {
-        let mut browser = Browser::new(&self.origin);
+        let mut browser = self.browser();
         let path = self.link(email).await;
         let answer = browser.send(&path, &[("password", PASSWORD), ("again", PASSWORD)]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);

@@ -22,7 +22,7 @@ async fn who_has_a_link_sets_a_password_and_is_in() {
     let page = anna.get("/").await;
     assert_eq!(page.status, 200);
     assert!(page.text.contains("No machines yet."), "{}", page.text);
-    let mut elsewhere = Browser::new(&shop.origin);
+    let mut elsewhere = Browser::new(shop.address);
     assert_eq!(try_in(&mut elsewhere, " Anna@Example.org ", PASSWORD).await, 303);
     assert_eq!(elsewhere.get("/settings").await.status, 200);
     shop.close().await;
@@ -32,7 +32,7 @@ async fn who_has_a_link_sets_a_password_and_is_in() {
 async fn a_link_is_good_once_and_for_a_day() {
     let shop = with_anna().await;
     let (first, late) = (shop.link(ANNA).await, shop.link(ANNA).await);
-    let mut browser = Browser::new(&shop.origin);
+    let mut browser = Browser::new(shop.address);
     let fields = [("password", PASSWORD), ("again", PASSWORD)];
     let weak = browser.send(&first, &[("password", "short"), ("again", "short")]).await;
     assert_eq!(weak.status, 422);
@@ -50,7 +50,7 @@ async fn a_link_is_good_once_and_for_a_day() {
 #[tokio::test]
 async fn strangers_are_told_nothing_and_sent_to_sign_in() {
     let shop = with_anna().await;
-    let mut stranger = Browser::new(&shop.origin);
+    let mut stranger = Browser::new(shop.address);
     let page = stranger.get("/").await;
     assert_eq!((page.status, page.leads_to()), (303, "/sign-in"));
     let known = stranger.send("/sign-in", &[("email", ANNA), ("password", "wrong wrong wrong")]).await;
@@ -66,7 +66,7 @@ async fn strangers_are_told_nothing_and_sent_to_sign_in() {
 async fn a_new_password_ends_the_other_sessions_and_signing_out_ends_this_one() {
     let shop = with_anna().await;
     let mut here = shop.signed_in(ANNA).await;
-    let mut there = Browser::new(&shop.origin);
+    let mut there = Browser::new(shop.address);
     assert_eq!(try_in(&mut there, ANNA, PASSWORD).await, 303);
     let sessions = here.get("/settings").await.text;
     assert_eq!(sessions.matches("/settings/sessions/").count(), 1, "the other one can be ended");
@@ -90,7 +90,7 @@ async fn ten_thousand_attempts_let_nobody_in_and_the_server_goes_on() {
     let mut anna = shop.signed_in(ANNA).await;
     let (mut heard, mut refused) = (0, 0);
     let tries = (0..50).map(|attacker| {
-        let mut attacker_browser = Browser::new(&shop.origin);
+        let mut attacker_browser = Browser::new(shop.address);
         async move {
             let mut statuses = Vec::new();
             for number in 0..200 {
@@ -118,7 +118,7 @@ async fn over_tls_the_cookie_is_for_this_host_alone() {
     let shop = Shop::with_tls().await;
     shop.firm("Brightside", ANNA).await;
     let path = shop.link(ANNA).await;
-    let mut browser = Browser::new(&shop.origin);
+    let mut browser = shop.browser();
     let answer = browser.send(&path, &[("password", PASSWORD), ("again", PASSWORD)]).await;
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("__Host-stead="), "{cookie}");
