@@ -66,6 +66,15 @@ impl Visitor {
         Ok(Visitor { person, scope, form_token, session, secret, demo: app.facade.demo })
     }
 
+    /// Refuses unless an act is allowed on a firm as such.
+    pub(crate) fn must_on(&self, act: Act, tenant: TenantId) -> Result<(), Problem> {
+        match (self.scope.may(act, tenant), tenants(&self.scope).contains(&tenant)) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Problem::Forbidden(act.word())),
+            (false, false) => Err(Problem::NotFound),
+        }
+    }
+
     /// Writes an act on one's own account into the log of every firm that the account reaches. `act` is noun and verb.
     pub(crate) async fn record(&self, app: &App, act: &'static str, detail: &str) -> Result<(), Problem> {
         record(app, &self.scope, &self.person, act, detail).await

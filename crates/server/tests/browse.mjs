@@ -44,11 +44,11 @@ async function look(context, path, as) {
   if (answer.status() !== 200) fault(`status ${answer.status()}`);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (wide > 0) fault(`is ${wide} pixels too wide`);
+  const name = path.split("?")[0].replace(/[0-9a-f]{8}-[0-9a-f-]+/g, "one").replace(/welcome.*/, "welcome").replaceAll("/", "_");
+  await page.screenshot({ path: `${folder}/${name}-${as}.png` });
   await audit(page, fault);
   if (as === "desk-light") await walk(page, fault);
   if (as.startsWith("phone")) await touch(page, fault);
-  const name = path.split("?")[0].replace(/[0-9a-f]{8}-[0-9a-f-]+/g, "one").replaceAll("/", "_");
-  await page.screenshot({ path: `${folder}/${name}-${as}.png` });
   looked += 1;
   await page.close();
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use continuity::{Grant, GrantId, GrantedOn, Verb};
+use continuity::{Act, Grant, GrantId, GrantedOn, Verb};
 use fleet::{ClientId, TenantId};
 use jiff::ToSpan;
 use serde::Deserialize;
@@ -39,6 +39,8 @@ fn field(verb: Verb) -> String {
 
 /// `POST /grants`
 pub(crate) async fn give(State(app): State<App>, Signed(visitor, wish): Signed<Wish>) -> Result<Response, Problem> {
+    // Before anything is told about addresses.
+    visitor.must_on(Act::ChangeGrants, wish.tenant)?;
     let Some(known) = app.store.system().sign_in(wish.email.trim()).await? else {
         let words =
             "Nobody on this server has that address. They need an account first: add them, or their own firm does.";

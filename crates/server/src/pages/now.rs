@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 
 use crate::app::App;
-use crate::pages::machine::what;
+use crate::pages::machine::{capital, what};
 use crate::parts::Ring;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
@@ -61,11 +61,10 @@ impl Going {
     fn of(run: &Run, zone: &Zone, now: Timestamp) -> Going {
         let began = When::past(run.started, now).words;
         let heard = match run.progress.at {
-            Some(at) => format!("Last heard of it {}.", When::past(at, now).words),
-            None => "It has not reported yet.".into(),
+            Some(at) => format!("Began {began}, last heard of {}.", When::past(at, now).words),
+            None => format!("Began {began}, and has not reported yet."),
         };
-        let title = format!("{} that began {began}", what(run.kind));
-        let title = title[..1].to_uppercase() + &title[1..];
+        let title = capital(what(run.kind));
         Going { ring: Ring::of(&run.progress), title, words: run.progress.words(zone), heard }
     }
 }
