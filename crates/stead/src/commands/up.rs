@@ -18,8 +18,7 @@ use server::{Facade, Setup};
 use store::Store;
 
 use crate::commands::server::database;
-use crate::environment;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::Output;
 use crate::signal;
 use place::Place;
