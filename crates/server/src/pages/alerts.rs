@@ -120,13 +120,15 @@ pub(crate) fn line(alert: &Alert, names: &BTreeMap<MachineId, String>, visitor: 
         }
         _ => (None, false),
     };
+    // The name stands before it already.
+    let told = alert.sentence.strip_prefix(&format!("{subject}: ")).unwrap_or(&alert.sentence).to_owned();
     Line {
         id: alert.id,
         mark: Mark::of(Some(state(alert.key.condition)), alert.key.condition.word()),
         address,
         subject,
         condition: alert.key.condition.word(),
-        sentence: alert.sentence.clone(),
+        sentence: told,
         since: When::past(alert.opened, app.now()),
         may_take: may && alert.state == AlertState::Open,
         may_release: may && is_mine,

@@ -84,7 +84,7 @@ pub(crate) async fn get(
         sentence: card.sentence.clone(),
         about: about(&machine, &card, &app),
         now: Now::of(&runs, &client.zone, app.now()),
-        lights: card.lights.iter().map(|light| light_line(light, &app)).collect(),
+        lights: card.lights.iter().map(|light| light_line(light, &card)).collect(),
         policy: policy(&view, &machine, &visitor).await?,
         pause: machine.pause.as_ref().filter(|pause| pause.holds(app.now())).map(|pause| pause_words(pause, &app)),
         may_pause: reach.machine(id, machine.client, machine.tenant) && machine.retired.is_none(),
@@ -116,7 +116,7 @@ pub(crate) fn capital(word: &str) -> String {
     letters.next().map(|first| first.to_uppercase().to_string() + letters.as_str()).unwrap_or_default()
 }
 
-fn light_line(light: &Light, app: &App) -> LightLine {
+fn light_line(light: &Light, card: &Card) -> LightLine {
     // Copies and drills have no page of their own yet; their sentences say what they were.
     let evidence = match light.evidence {
         Some(Evidence::Run(run)) => Some(format!("#run-{run}")),
@@ -127,7 +127,8 @@ fn light_line(light: &Light, app: &App) -> LightLine {
         about: light.kind.words(),
         sentence: light.sentence.clone(),
         evidence,
-        at: light.at.map(|at| When::past(at, app.now())),
+        // As of when the sentence beside it was made.
+        at: light.at.map(|at| When::past(at, card.judged)),
     }
 }
 
