@@ -7,7 +7,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
@@ -39,6 +39,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// Middleware around all routes.
 pub(crate) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_http1 = request.version() <= Version::HTTP_11;
     let wants_json = request.uri().path().starts_with("/api/");
     let answered = match judge(&request) {
         Err(problem) => problem.into_response(),
@@ -48,7 +49,12 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
         },
     };
     let mut response = told(&app, answered, wants_json);
+    let is_too_large = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
     let headers = response.headers_mut();
+    if is_too_large && is_http1 {
+        // The rest of what is being sent is not read. HTTP/2 ends the stream, and knows no such header.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -144,10 +150,6 @@ fn shown(response: Response, problem: &Problem, wants_json: bool) -> Response {
         if let Some(value) = response.headers().get(&name) {
             dressed.headers_mut().insert(name, value.clone());
         }
-    }
-    if problem.status() == 413 {
-        // The rest of what is being sent is not read.
-        dressed.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     dressed
 }

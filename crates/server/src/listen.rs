@@ -38,7 +38,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 pub enum Protection {
     /// By TLS with this certificate.
     Tls(Arc<Certificate>),
-    /// Not at all: only on the loopback, or behind a proxy on the same machine.
+    /// Not at all: only on the loopback.
     Plain,
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// The key of that certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Speak HTTP without TLS: only on the loopback, for trying out or behind a proxy on this machine
+    /// Speak HTTP without TLS: only on the loopback, for trying out
     #[arg(long, conflicts_with_all = ["tls_cert", "name"])]
     plain: bool,
     /// What the owner of a new server signs in with
