@@ -180,6 +180,20 @@ impl Alert {
         }
     }
 
+    /// Whoever has it gives it back: it is open again, and goes on where its escalation was.
+    pub fn release(&mut self, by: &Actor) -> Result<(), AlertError> {
+        match &self.state {
+            AlertState::Closed { .. } => Err(AlertError::Closed(self.id)),
+            AlertState::Acknowledged { by: has, .. } if has.key != by.key => {
+                Err(AlertError::Taken { alert: self.id, by: has.name.clone() })
+            }
+            AlertState::Acknowledged { .. } | AlertState::Open => {
+                self.state = AlertState::Open;
+                Ok(())
+            }
+        }
+    }
+
     /// It is over; one that was already, stays over since then.
     pub fn close(&mut self, at: Timestamp) {
         if !self.is_closed() {

@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     backup, cache, cat, check, copy, diff, disk, dump, find, forget, gateway, generate, init, key, list, ls, prune,
-    restore, snapshots, stats, tag, unlock, version,
+    restore, server, snapshots, stats, tag, unlock, up, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -50,6 +50,8 @@ enum Command {
     Unlock(unlock::Args),
     Cache(cache::Args),
     Gateway(gateway::Args),
+    Up(Box<up::Args>),
+    Server(server::Args),
     Generate(generate::Args),
     Version(version::Args),
 }
@@ -105,6 +107,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Unlock(args) => args.run(&context()?),
         Command::Cache(args) => args.run(&context()?),
         Command::Gateway(args) => args.run(&context()?),
+        Command::Up(args) => args.run(cli.global.output()?),
+        Command::Server(args) => args.run(cli.global.output()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),
         Command::Version(args) => args.run(cli.global.output()?),
     }

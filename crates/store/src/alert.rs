@@ -62,6 +62,21 @@ impl View<'_> {
 
     /// Takes an alert on.
     pub async fn acknowledge(&self, id: AlertId) -> Result<()> {
+        let (by, at) = (self.scope.actor().clone(), self.scope.at());
+        self.handle(id, "alert acknowledge", |alert| alert.acknowledge(by, at)).await
+    }
+
+    /// Gives an alert back.
+    pub async fn release(&self, id: AlertId) -> Result<()> {
+        self.handle(id, "alert release", |alert| alert.release(self.scope.actor())).await
+    }
+
+    async fn handle(
+        &self,
+        id: AlertId,
+        act: &'static str,
+        change: impl FnOnce(&mut Alert) -> Result<(), fleet::AlertError>,
+    ) -> Result<()> {
         let txn = self.store.begin().await?;
         let visible = within::<alerts::Entity>(&self.looks());
         let seen = alerts::Entity::find_by_id(id.uuid()).filter(visible);
@@ -72,11 +87,9 @@ impl View<'_> {
         let may = alerts::Entity::find_by_id(id.uuid()).filter(allowed).one(&txn).await?;
         may.ok_or(Error::NotAllowed(Act::Configure))?;
         let mut found = alert(&row)?;
-        found
-            .acknowledge(self.scope.actor().clone(), self.scope.at())
-            .map_err(|error| Error::Conflict(error.to_string()))?;
+        change(&mut found).map_err(|error| Error::Conflict(error.to_string()))?;
         save(&txn, row, &found).await?;
-        let done = Done { act: "alert acknowledge", about: id.to_string(), detail: found.sentence };
+        let done = Done { act, about: id.to_string(), detail: found.sentence };
         self.commit(txn, tenant, done).await
     }
 }

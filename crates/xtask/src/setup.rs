@@ -1,5 +1,6 @@
 //! Installs what tests and benchmarks need: Debian packages, peers, tools. A second run finds all there and is quick.
 
+mod browser;
 mod debian;
 mod kernels;
 mod peers;
@@ -8,13 +9,14 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 47] = [
+const PACKAGES: [&str; 49] = [
     "acl",
     "attr",
     "binutils",
     "btrfs-progs",
     "busybox-static",
     "ca-certificates",
+    "chromium",
     "cmake",
     "cryptsetup-bin",
     "debootstrap",
@@ -24,6 +26,7 @@ const PACKAGES: [&str; 47] = [
     "exfatprogs",
     "faketime",
     "fdisk",
+    "fonts-noto-core",
     "gcc",
     "gdisk",
     "git",
@@ -65,7 +68,7 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn install() -> Outcome {
     let missing = missing_packages();
     let has_systems = kernels::missing().is_empty() && !debian::is_missing();
-    let complete = missing.is_empty() && peers::missing().is_empty() && has_systems;
+    let complete = missing.is_empty() && peers::missing().is_empty() && browser::missing().is_empty() && has_systems;
     if complete && has_cargo_deny() {
         println!("setup: all there");
         return Ok(());
@@ -75,6 +78,7 @@ pub(crate) fn install() -> Outcome {
     }
     install_packages(&missing)?;
     peers::install()?;
+    browser::install()?;
     debian::install()?;
     kernels::install()?;
     if !has_cargo_deny() {
@@ -97,6 +101,10 @@ pub(crate) fn install_or_tell() -> Outcome {
     let peers = peers::missing();
     if !peers.is_empty() {
         println!("setup: no {} here; `cargo xtask setup` as root installs them", peers.join(", "));
+    }
+    let browser = browser::missing();
+    if !browser.is_empty() {
+        println!("setup: no {} here; `cargo xtask setup` installs them", browser.join(", "));
     }
     let kernels = kernels::missing();
     if !kernels.is_empty() {

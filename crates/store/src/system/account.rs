@@ -65,6 +65,14 @@ impl System<'_> {
         Ok(txn.commit().await?)
     }
 
+    /// Whom a link would let in; it stays unused. None if it was used, has ended or never was.
+    pub async fn link_holder(&self, secret: &Secret, now: Timestamp) -> Result<Option<Person>> {
+        let db = self.store.read();
+        let link = links::Entity::find_by_id(secret.hash().0.to_vec()).filter(links::Column::Ends.gt(micros(now)));
+        let Some(link) = link.one(db).await? else { return Ok(None) };
+        Ok(people::Entity::find_by_id(link.person).one(db).await?.as_ref().map(person))
+    }
+
     /// Uses a link up; none if it was used, has ended or never was.
     pub async fn use_link(&self, secret: &Secret, now: Timestamp) -> Result<Option<Person>> {
         let txn = self.store.begin().await?;

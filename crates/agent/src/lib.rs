@@ -1,0 +1,1 @@
+//! Dials out, runs jobs, survives the road.

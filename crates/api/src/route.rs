@@ -1,0 +1,180 @@
+//! Routes: what can be asked of a server, and who may. The server's router is made from this table, and a test asks
+//! for every route in every role.
+
+use continuity::{Act, Verb};
+
+/// How it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Nothing changes.
+    Get,
+    /// Something changes.
+    Post,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Anyone,
+    /// Whoever is signed in; what they see depends on their scope.
+    SignedIn,
+    /// Whoever may do this where it is asked for.
+    May(Act),
+}
+
+macro_rules! routes {
+    ($($(#[$doc:meta])* $name:ident = $method:ident $path:literal, $access:expr;)*) => {
+        /// What can be asked of a server.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Route {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Route {
+            /// All of them.
+            pub const ALL: &[Route] = &[$(Route::$name,)*];
+
+            /// How it is asked for.
+            pub const fn method(self) -> Method {
+                match self { $(Route::$name => Method::$method,)* }
+            }
+
+            /// Its path; what varies stands in braces.
+            pub const fn path(self) -> &'static str {
+                match self { $(Route::$name => $path,)* }
+            }
+
+            /// Who may ask.
+            pub const fn access(self) -> Access {
+                match self { $(Route::$name => $access,)* }
+            }
+        }
+    };
+}
+
+const LOOK: Access = Access::May(Act::Do(Verb::Look));
+const CONFIGURE: Access = Access::May(Act::Configure);
+const INVITE: Access = Access::May(Act::Invite);
+const GRANT: Access = Access::May(Act::ChangeGrants);
+
+routes! {
+    /// That the server answers.
+    Health = Get "/health", Access::Anyone;
+    /// A file that pages load.
+    Asset = Get "/assets/{name}", Access::Anyone;
+    /// The form to sign in.
+    SignInPage = Get "/sign-in", Access::Anyone;
+    /// Signing in.
+    SignIn = Post "/sign-in", Access::Anyone;
+    /// Who came by a one-time link chooses a password.
+    WelcomePage = Get "/welcome/{link}", Access::Anyone;
+    /// Setting that password.
+    Welcome = Post "/welcome/{link}", Access::Anyone;
+    /// Signing out.
+    SignOut = Post "/sign-out", Access::SignedIn;
+
+    /// All machines, the worst first.
+    Fleet = Get "/", Access::SignedIn;
+    /// A client and its machines.
+    Client = Get "/clients/{client}", LOOK;
+    /// A new client.
+    AddClient = Post "/clients", CONFIGURE;
+    /// Holding back messages about a client.
+    SilenceClient = Post "/clients/{client}/silence", CONFIGURE;
+    /// A machine.
+    Machine = Get "/machines/{machine}", LOOK;
+    /// What a machine does now, as it changes.
+    MachineLive = Get "/machines/{machine}/live", LOOK;
+    /// No run starts for a while.
+    PauseMachine = Post "/machines/{machine}/pause", CONFIGURE;
+    /// Runs start again.
+    ResumeMachine = Post "/machines/{machine}/resume", CONFIGURE;
+
+    /// What needs somebody.
+    Alerts = Get "/alerts", Access::SignedIn;
+    /// Somebody has it.
+    AcknowledgeAlert = Post "/alerts/{alert}/acknowledge", CONFIGURE;
+    /// Nobody has it any more.
+    ReleaseAlert = Post "/alerts/{alert}/release", CONFIGURE;
+    /// Holding back messages about what an alert is about.
+    SilenceAlert = Post "/alerts/{alert}/silence", CONFIGURE;
+    /// Messages are sent again.
+    EndSilence = Post "/silences/{silence}/end", CONFIGURE;
+
+    /// Members and grants.
+    People = Get "/people", Access::SignedIn;
+    /// A new member.
+    AddPerson = Post "/people", INVITE;
+    /// A new one-time link for a member.
+    PersonLink = Post "/people/{person}/link", INVITE;
+    /// Giving a grant.
+    GiveGrant = Post "/grants", GRANT;
+    /// Ending a grant before its time.
+    EndGrant = Post "/grants/{grant}/end", GRANT;
+
+    /// How machines come in.
+    Enrol = Get "/enrol", CONFIGURE;
+    /// A new code.
+    MakeCode = Post "/enrol", CONFIGURE;
+    /// A code opens nothing any more.
+    EndCode = Post "/enrol/{code}/end", CONFIGURE;
+
+    /// What was done, in chains.
+    Audit = Get "/audit", CONFIGURE;
+
+    /// One's own password, second factor, sessions and tokens.
+    Settings = Get "/settings", Access::SignedIn;
+    /// Changing one's password.
+    ChangePassword = Post "/settings/password", Access::SignedIn;
+    /// Beginning with a second factor.
+    BeginFactor = Post "/settings/factor", Access::SignedIn;
+    /// The first code of it.
+    ConfirmFactor = Post "/settings/factor/confirm", Access::SignedIn;
+    /// Going without it.
+    RemoveFactor = Post "/settings/factor/remove", Access::SignedIn;
+    /// Ending one's session in another browser.
+    EndSession = Post "/settings/sessions/{session}/end", Access::SignedIn;
+    /// A new token for programs.
+    MakeToken = Post "/settings/tokens", Access::SignedIn;
+    /// A token opens nothing any more.
+    EndToken = Post "/settings/tokens/{token}/end", Access::SignedIn;
+
+    /// What the JSON API is.
+    OpenApi = Get "/api/v1/openapi.json", Access::Anyone;
+    /// A machine joins by a code.
+    ApiEnrol = Post "/api/v1/enrol", Access::Anyone;
+    /// All machines, the worst first, as JSON.
+    ApiFleet = Get "/api/v1/fleet", Access::SignedIn;
+    /// A machine, as JSON.
+    ApiMachine = Get "/api/v1/machines/{machine}", LOOK;
+    /// What needs somebody, as JSON.
+    ApiAlerts = Get "/api/v1/alerts", Access::SignedIn;
+    /// Somebody has it.
+    ApiAcknowledge = Post "/api/v1/alerts/{alert}/acknowledge", CONFIGURE;
+    /// Nobody has it any more.
+    ApiRelease = Post "/api/v1/alerts/{alert}/release", CONFIGURE;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_routes_are_the_same() {
+        let asked: BTreeSet<_> = Route::ALL.iter().map(|route| (route.path(), route.method() == Method::Get)).collect();
+        assert_eq!(asked.len(), Route::ALL.len());
+    }
+
+    #[test]
+    fn whatever_changes_something_of_a_tenant_needs_more_than_looking() {
+        for route in Route::ALL.iter().filter(|route| route.method() == Method::Post) {
+            let own =
+                ["/sign", "/welcome", "/settings", "/api/v1/enrol"].iter().any(|own| route.path().starts_with(own));
+            let is_act = matches!(route.access(), Access::May(act) if act != Act::LOOK);
+            assert!(own || is_act, "{route:?}");
+        }
+    }
+}

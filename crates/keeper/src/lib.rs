@@ -1,0 +1,1 @@
+//! Tends repositories.

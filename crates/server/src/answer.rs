@@ -1,0 +1,219 @@
+//! The JSON API: the same things as the pages, for programs, described by OpenAPI.
+
+use std::collections::BTreeMap;
+
+use api::answer::{Alert, Alerts, Fleet, Light, Machine, MachineWithRuns, Problem as Told, Run};
+use axum::Json;
+use axum::extract::{Path, Query, State as Shared};
+use axum::http::StatusCode;
+use fleet::{AlertId, AlertState, MachineId, RunState, State, Subject};
+use serde::Deserialize;
+use store::{Card, FleetFilter};
+use utoipa::{IntoParams, OpenApi};
+
+use crate::app::App;
+use crate::pages::fleet::{mark_text, read_mark};
+use crate::pages::row;
+use crate::problem::Problem;
+use crate::visitor::Caller;
+use crate::when::exact;
+
+/// Machines, runs and alerts in one answer.
+const MACHINES: u64 = 100;
+const RUNS: u64 = 50;
+const ALERTS: u64 = 200;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "stead",
+        description = "Who is safe, what runs, what needs somebody. Give a token as `Authorization: Bearer`."
+    ),
+    paths(crate::join::enrol, fleet, machine, alerts, acknowledge, release),
+    components(schemas(
+        Alert,
+        Alerts,
+        api::answer::Enrolled,
+        api::answer::Enrolment,
+        Fleet,
+        Light,
+        Machine,
+        MachineWithRuns,
+        Told,
+        Run
+    ))
+)]
+struct Described;
+
+/// `GET /health`
+pub(crate) async fn health() -> &'static str {
+    "ok"
+}
+
+/// `GET /api/v1/openapi.json`
+pub(crate) async fn open_api() -> Json<utoipa::openapi::OpenApi> {
+    Json(Described::openapi())
+}
+
+/// Which machines.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Asked {
+    /// Those in this state.
+    #[serde(default)]
+    state: String,
+    /// Those with this in their name.
+    #[serde(default)]
+    find: String,
+    /// Those after a page's `next`.
+    after: Option<String>,
+}
+
+#[utoipa::path(get, path = "/api/v1/fleet", params(Asked), responses(
+    (status = 200, description = "A page of machines, the worst first", body = Fleet),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    (status = 422, description = "There is no such state", body = Told),
+))]
+pub(crate) async fn fleet(
+    Shared(app): Shared<App>,
+    Caller(caller): Caller,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Fleet>, Problem> {
+    let state = State::of_word(&asked.state);
+    if state.is_none() && !asked.state.is_empty() {
+        return Err(Problem::Invalid(format!("There is no state {:?}.", asked.state)));
+    }
+    let name = (!asked.find.is_empty()).then_some(asked.find);
+    let filter = FleetFilter { state, client: None, name };
+    let mark = asked.after.as_deref().and_then(read_mark);
+    let page = app.store.within(&caller.scope).fleet(&filter, mark.as_ref(), MACHINES).await?;
+    let count = |state: State| (state.word().to_owned(), page.counts.of(state));
+    Ok(Json(Fleet {
+        sentence: row::sentence(&page.counts),
+        counts: State::ALL.into_iter().map(count).collect::<BTreeMap<_, _>>(),
+        machines: page.cards.iter().map(of_card).collect(),
+        next: page.next.as_ref().map(mark_text),
+    }))
+}
+
+fn of_card(card: &Card) -> Machine {
+    Machine {
+        id: card.machine.to_string(),
+        client: card.client.to_string(),
+        name: card.name.clone(),
+        class: card.class.word().into(),
+        state: card.state.word().into(),
+        paused: card.paused,
+        sentence: card.sentence.clone(),
+        lights: card.lights.iter().map(of_light).collect(),
+        percent: card.percent,
+        bar: card.bar.to_string(),
+        judged: exact(card.judged),
+    }
+}
+
+fn of_light(light: &fleet::Light) -> Light {
+    Light {
+        kind: light.kind.words().into(),
+        state: light.state.map(|state| state.word().into()),
+        sentence: light.sentence.clone(),
+        at: light.at.map(exact),
+    }
+}
+
+#[utoipa::path(get, path = "/api/v1/machines/{machine}", params(("machine" = String, Path, description = "Which")), responses(
+    (status = 200, description = "The machine and its newest runs", body = MachineWithRuns),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    (status = 404, description = "No such machine within sight", body = Told),
+))]
+pub(crate) async fn machine(
+    Shared(app): Shared<App>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<MachineWithRuns>, Problem> {
+    let id: MachineId = id.parse().map_err(|_| Problem::NotFound)?;
+    let view = app.store.within(&caller.scope);
+    let machine = of_card(&view.card(id).await?);
+    let zone = &app.facade.zone;
+    let runs = view.runs(id, RUNS).await?;
+    Ok(Json(MachineWithRuns { machine, runs: runs.iter().map(|row| of_run(&row.run, zone)).collect() }))
+}
+
+fn of_run(run: &fleet::Run, zone: &fleet::Zone) -> Run {
+    let (ended, words) = match &run.state {
+        RunState::Running => (None, run.progress.words(zone)),
+        RunState::Ended { at, outcome } => (Some(exact(*at)), outcome.words()),
+    };
+    Run {
+        id: run.id.to_string(),
+        kind: run.kind.word().into(),
+        started: exact(run.started),
+        ended,
+        state: run.state().word().into(),
+        percent: run.progress.percent(),
+        words,
+    }
+}
+
+#[utoipa::path(get, path = "/api/v1/alerts", responses(
+    (status = 200, description = "What needs somebody, the newest first", body = Alerts),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+))]
+pub(crate) async fn alerts(Shared(app): Shared<App>, Caller(caller): Caller) -> Result<Json<Alerts>, Problem> {
+    let alerts = app.store.within(&caller.scope).open_alerts(ALERTS).await?;
+    Ok(Json(Alerts { alerts: alerts.iter().map(of_alert).collect() }))
+}
+
+fn of_alert(alert: &fleet::Alert) -> Alert {
+    Alert {
+        id: alert.id.to_string(),
+        machine: match alert.key.subject {
+            Subject::Machine(_, machine) => Some(machine.to_string()),
+            _ => None,
+        },
+        condition: alert.key.condition.word().into(),
+        sentence: alert.sentence.clone(),
+        opened: exact(alert.opened),
+        state: alert.state.word().into(),
+        by: match &alert.state {
+            AlertState::Acknowledged { by, .. } => Some(by.name.clone()),
+            _ => None,
+        },
+    }
+}
+
+#[utoipa::path(post, path = "/api/v1/alerts/{alert}/acknowledge", params(("alert" = String, Path, description = "Which")), responses(
+    (status = 204, description = "It is yours; it may be said twice"),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    (status = 403, description = "Not yours to handle", body = Told),
+    (status = 404, description = "No such alert within sight", body = Told),
+    (status = 409, description = "Somebody else has it, or it is closed", body = Told),
+))]
+pub(crate) async fn acknowledge(
+    Shared(app): Shared<App>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    app.store.within(&caller.scope).acknowledge(alert_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(post, path = "/api/v1/alerts/{alert}/release", params(("alert" = String, Path, description = "Which")), responses(
+    (status = 204, description = "It is open again"),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    (status = 403, description = "Not yours to handle", body = Told),
+    (status = 404, description = "No such alert within sight", body = Told),
+    (status = 409, description = "You do not have it", body = Told),
+))]
+pub(crate) async fn release(
+    Shared(app): Shared<App>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    app.store.within(&caller.scope).release(alert_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn alert_id(text: &str) -> Result<AlertId, Problem> {
+    text.parse().map_err(|_| Problem::NotFound)
+}

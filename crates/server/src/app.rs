@@ -1,0 +1,94 @@
+//! What every request shares: the store, the clock, who observes, how many attempts are heard.
+
+use std::sync::Arc;
+
+use fleet::Zone;
+use jiff::Timestamp;
+use store::Store;
+use tokio::sync::watch;
+
+use crate::attempts::Attempts;
+use crate::observer::{Event, Observer};
+use crate::problem::Problem;
+
+/// What the time is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How the server is known to those who use it.
+#[derive(Clone, Debug)]
+pub struct Facade {
+    /// Its address as browsers type it, without a slash at the end: `https://backup.example:8443`.
+    pub address: String,
+    /// SHA-256 of what agents pin; empty without TLS.
+    pub fingerprint: String,
+    /// Whether the certificate is signed by an authority that only this server knows.
+    pub own_authority: bool,
+    /// Wall clock of what belongs to no client.
+    pub zone: Zone,
+    /// Whether everything in the store is invented.
+    pub demo: bool,
+}
+
+impl Facade {
+    /// Whether connections are protected by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.address.starts_with("https://")
+    }
+}
+
+/// What every request shares.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) facade: Facade,
+    pub(crate) attempts: Attempts,
+    clock: Clock,
+    observer: Observer,
+    stop: watch::Receiver<bool>,
+}
+
+impl App {
+    pub(crate) fn new(
+        store: Store,
+        facade: Facade,
+        clock: Clock,
+        observer: Observer,
+        stop: watch::Receiver<bool>,
+    ) -> App {
+        let attempts = Attempts::default();
+        App(Arc::new(Shared { store, facade, attempts, clock, observer, stop }))
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Random bits of the operating system, for a new identity.
+    pub(crate) fn random(&self) -> Result<[u8; 10], Problem> {
+        let mut bits = [0; 10];
+        aws_lc_rs::rand::fill(&mut bits).map_err(|error| Problem::internal("draw random bytes", error))?;
+        Ok(bits)
+    }
+
+    /// Tells those who run the server.
+    pub(crate) fn observe(&self, event: Event) {
+        (self.observer)(event);
+    }
+
+    /// Ends when the server does: what streams without end must not outlive it.
+    pub(crate) async fn stopped(self) {
+        let mut stop = self.stop.clone();
+        _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,59 @@
+//! Forms: read in bounded memory, and only where they carry the token of the session they were shown in.
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::token;
+use crate::visitor::Visitor;
+
+/// Bytes of a form.
+const LIMIT: usize = 64 << 10;
+
+/// A form of somebody who is not signed in.
+pub(crate) struct Open<T>(pub(crate) T);
+
+/// A form of somebody who is signed in by a browser, and who it is.
+pub(crate) struct Signed<T>(pub(crate) Visitor, pub(crate) T);
+
+/// A form without fields of its own.
+#[derive(Deserialize)]
+pub(crate) struct Nothing {}
+
+impl<T: DeserializeOwned> FromRequest<App> for Open<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Open<T>, Problem> {
+        Ok(Open(fields(&body(request).await?)?))
+    }
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Signed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Signed<T>, Problem> {
+        let visitor = Visitor::of_browser(request.headers(), app).await?;
+        let body = body(request).await?;
+        let carried = fields::<Token>(&body).map_err(|_| Problem::Foreign)?;
+        if !token::same(&carried.token, &visitor.form_token) {
+            return Err(Problem::Foreign);
+        }
+        Ok(Signed(visitor, fields(&body)?))
+    }
+}
+
+async fn body(request: Request) -> Result<Bytes, Problem> {
+    to_bytes(request.into_body(), LIMIT).await.map_err(|_| Problem::TooLarge { limit: LIMIT })
+}
+
+fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_urlencoded::from_bytes(body).map_err(|error| Problem::Invalid(format!("The form cannot be read: {error}.")))
+}

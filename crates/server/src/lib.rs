@@ -1,0 +1,33 @@
+//! The server decides, answers and shows: pages, the JSON API, sign-in, audit. It never opens a repository.
+//!
+//! [`Door::open`](listen::Door::open) takes the address, [`serve`] answers until it is told to stop. What is wrong inside
+//! is told to the [`Observer`](observer::Observer) that was passed in; nothing is printed.
+
+mod answer;
+mod app;
+mod assets;
+mod attempts;
+pub mod authority;
+mod code;
+pub mod first;
+mod form;
+mod frame;
+mod join;
+mod judge;
+pub mod listen;
+pub mod observer;
+mod page;
+mod pages;
+mod parts;
+mod password;
+mod problem;
+pub mod qr;
+mod routes;
+mod second_factor;
+mod start;
+mod token;
+mod visitor;
+mod when;
+
+pub use app::{Clock, Facade};
+pub use start::{Running, Setup};

@@ -1,0 +1,16 @@
+//! Pages: one file for each, its template beside it.
+
+pub(crate) mod alerts;
+pub(crate) mod audit;
+pub(crate) mod client;
+pub(crate) mod enrol;
+pub(crate) mod fleet;
+pub(crate) mod grants;
+pub(crate) mod machine;
+pub(crate) mod now;
+pub(crate) mod people;
+pub(crate) mod row;
+pub(crate) mod settings;
+pub(crate) mod sign_in;
+pub(crate) mod silence;
+pub(crate) mod welcome;

@@ -1,0 +1,93 @@
+//! The audit log: what was done, by whom, in chains that are verified when the page is shown.
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use continuity::Act;
+use fleet::{Tenant, TenantId};
+use serde::Deserialize;
+use store::{AuditEntry, View};
+
+use crate::app::App;
+use crate::page::{Frame, Just, Place, show};
+use crate::problem::Problem;
+use crate::visitor::Visitor;
+use crate::when::When;
+
+/// Lines of a chain on one page.
+const LINES: u64 = 50;
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage {
+    frame: Frame,
+    sentence: &'static str,
+    about: &'static str,
+    chains: Vec<Chain>,
+}
+
+struct Chain {
+    tenant: String,
+    class: &'static str,
+    verdict: String,
+    entries: Vec<Line>,
+    older: Option<String>,
+}
+
+struct Line {
+    at: When,
+    sentence: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    tenant: Option<TenantId>,
+    before: Option<u64>,
+}
+
+/// `GET /audit`
+pub(crate) async fn get(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    visitor.must(Act::Configure)?;
+    let view = app.store.within(&visitor.scope);
+    let mut chains = Vec::new();
+    for tenant in view.tenants().await? {
+        let is_wanted = asked.tenant.is_none_or(|wanted| wanted == tenant.id);
+        if is_wanted && visitor.scope.may(Act::Configure, tenant.id) {
+            chains.push(chain(&app, &view, tenant, asked.before).await?);
+        }
+    }
+    let whole = chains.iter().all(|chain| chain.class == "is-good");
+    let page = AuditPage {
+        frame: Frame::new("Audit log", Place::Settings, &visitor, &Just::default()),
+        sentence: if whole { "The audit log is whole." } else { "The audit log was changed." },
+        about: "Each line carries a hash of all lines before it. A line that is changed or taken away breaks the chain.",
+        chains,
+    };
+    Ok(show(&page)?.into_response())
+}
+
+async fn chain(app: &App, view: &View<'_>, tenant: Tenant, before: Option<u64>) -> Result<Chain, Problem> {
+    let (class, verdict) = match view.verify_audit(tenant.id).await? {
+        Ok(chain) => {
+            ("is-good", format!("{} lines, all verified just now. Ends in {}.", chain.lines, &chain.head[..16]))
+        }
+        Err(error) => {
+            ("is-bad", format!("{error}. Compare with an export, and find out who can write to the database."))
+        }
+    };
+    let lines = view.audit_newest(tenant.id, before, LINES).await?;
+    let oldest = lines.last().map(|line| line.number).filter(|number| *number > 1);
+    let older = oldest.map(|number| format!("/audit?tenant={}&before={number}", tenant.id));
+    let entries = lines.into_iter().map(|entry| line(app, entry)).collect();
+    Ok(Chain { tenant: tenant.name, class, verdict, entries, older })
+}
+
+fn line(app: &App, entry: AuditEntry) -> Line {
+    let AuditEntry { number, at, actor, act, about, detail, .. } = entry;
+    let detail = if detail.is_empty() { about } else { detail };
+    Line { at: When::past(at, app.now()), sentence: format!("{number}. {}: {act}, {detail}", actor.name) }
+}

@@ -1,0 +1,194 @@
+//! Enrolling: single-use codes with an end, and the clients that machines join.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use continuity::Act;
+use fleet::{Client, ClientId, MachineClass, TenantId};
+use jiff::ToSpan;
+use serde::Deserialize;
+use store::{CodeId, EnrolmentCode, NewCode, Secret, View};
+
+use crate::app::App;
+use crate::form::{Nothing, Signed};
+use crate::page::{Frame, Just, Place, show};
+use crate::pages::client::sentence;
+use crate::problem::{Problem, see};
+use crate::visitor::Visitor;
+use crate::when::clock;
+use crate::{code, qr};
+
+#[derive(Template)]
+#[template(path = "enrol.html")]
+struct EnrolPage {
+    frame: Frame,
+    code: Option<Made>,
+    clients: Vec<Choice>,
+    open: Vec<OpenCode>,
+    may_add_client: bool,
+    tenants: Vec<(TenantId, String)>,
+    wrong: Option<String>,
+    typed_name: String,
+    typed_zone: String,
+    fingerprint: String,
+    fingerprint_about: &'static str,
+}
+
+/// A code that was just made; shown once.
+struct Made {
+    client: String,
+    code: String,
+    uses: String,
+    ends: String,
+    qr: String,
+}
+
+struct Choice {
+    id: ClientId,
+    name: String,
+    chosen: bool,
+}
+
+struct OpenCode {
+    id: CodeId,
+    sentence: String,
+}
+
+/// What the page shows beside the usual.
+#[derive(Default)]
+struct Beside {
+    code: Option<Made>,
+    client: Option<ClientId>,
+    wrong: Option<String>,
+    typed_name: String,
+    typed_zone: Option<String>,
+    just: Just,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    client: Option<ClientId>,
+    said: Option<String>,
+    of: Option<String>,
+}
+
+/// `GET /enrol`
+pub(crate) async fn get(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    visitor.must(Act::Configure)?;
+    let just = Just { said: asked.said, of: asked.of };
+    page(&app, &visitor, StatusCode::OK, Beside { client: asked.client, just, ..Beside::default() }).await
+}
+
+/// The page again, with what was wrong about a new client.
+pub(crate) async fn again(
+    app: &App,
+    visitor: &Visitor,
+    name: &str,
+    zone: &str,
+    why: &str,
+) -> Result<Response, Problem> {
+    let (wrong, typed_name, typed_zone) = (Some(why.to_owned()), name.to_owned(), Some(zone.to_owned()));
+    let beside = Beside { wrong, typed_name, typed_zone, ..Beside::default() };
+    page(app, visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await
+}
+
+async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) -> Result<Response, Problem> {
+    let view = app.store.within(&visitor.scope);
+    let reach = visitor.scope.reach(Act::Configure);
+    let mut clients = view.clients().await?;
+    clients.retain(|client| reach.client(client.id, client.tenant));
+    let choice =
+        |client: &Client| Choice { id: client.id, name: client.name.clone(), chosen: beside.client == Some(client.id) };
+    let tenants = view.tenants().await?.into_iter().filter(|tenant| reach.tenant(tenant.id));
+    let tenants: Vec<_> = tenants.map(|tenant| (tenant.id, tenant.name)).collect();
+    let page = EnrolPage {
+        frame: Frame::new("Enrol", Place::Enrol, visitor, &beside.just),
+        clients: clients.iter().map(choice).collect(),
+        open: open(app, &view, &clients).await?,
+        may_add_client: !tenants.is_empty(),
+        tenants,
+        code: beside.code,
+        wrong: beside.wrong,
+        typed_name: beside.typed_name,
+        typed_zone: beside.typed_zone.unwrap_or_else(|| app.facade.zone.name().to_owned()),
+        fingerprint: app.facade.fingerprint.clone(),
+        fingerprint_about: fingerprint_about(app),
+    };
+    Ok((status, show(&page)?).into_response())
+}
+
+fn fingerprint_about(app: &App) -> &'static str {
+    match (app.facade.is_secure(), app.facade.own_authority) {
+        (false, _) => "There is none: this server is reached without TLS, from this machine alone.",
+        (true, true) => {
+            "SHA-256 of this server's own authority. Browsers do not know it and ask once; compare it then."
+        }
+        (true, false) => "SHA-256 of the certificate that was given to this server.",
+    }
+}
+
+async fn open(app: &App, view: &View<'_>, clients: &[Client]) -> Result<Vec<OpenCode>, Problem> {
+    let mut open = Vec::new();
+    for client in clients {
+        let codes = view.codes(client.id).await?;
+        open.extend(codes.iter().map(|code| open_code(app, client, code)));
+    }
+    Ok(open)
+}
+
+fn open_code(app: &App, client: &Client, code: &EnrolmentCode) -> OpenCode {
+    let (uses, ends) = (machines(code.uses_left), clock(code.expires, &app.facade.zone));
+    let sentence = format!("{}: lets {uses} in until {ends}. Made by {}.", client.name, code.made_by);
+    OpenCode { id: code.id, sentence }
+}
+
+fn machines(count: u64) -> String {
+    if count == 1 { "one machine".into() } else { format!("{count} machines") }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Wish {
+    client: ClientId,
+    class: MachineClass,
+    uses: u64,
+    hours: u16,
+}
+
+/// `POST /enrol`
+pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<Wish>) -> Result<Response, Problem> {
+    let (id, now) = (CodeId::made(app.now(), app.random()?), app.now());
+    let hours = i64::from(wish.hours.min(31 * 24));
+    let expires = now.checked_add(hours.hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
+    let text = code::fresh()?;
+    let new = NewCode { id, client: wish.client, class: wish.class, policy: None, uses: wish.uses, expires };
+    let view = app.store.within(&visitor.scope);
+    match view.add_code(&new, &Secret::received(&code::as_meant(&text))).await {
+        Err(store::Error::Conflict(why)) => return Err(Problem::Invalid(sentence(&why))),
+        made => made?,
+    }
+    let qr = qr::svg(&format!("{}/enrol#{text}", app.facade.address));
+    let made = Made {
+        client: view.client(wish.client).await?.name,
+        code: text,
+        uses: machines(wish.uses),
+        ends: clock(expires, &app.facade.zone),
+        qr: qr.ok_or_else(|| Problem::broken("draw a QR code"))?,
+    };
+    page(&app, &visitor, StatusCode::OK, Beside { code: Some(made), client: Some(wish.client), ..Beside::default() })
+        .await
+}
+
+/// `POST /enrol/{code}/end`
+pub(crate) async fn end(
+    State(app): State<App>,
+    Path(id): Path<CodeId>,
+    Signed(visitor, Nothing {}): Signed<Nothing>,
+) -> Result<Response, Problem> {
+    app.store.within(&visitor.scope).remove_code(id).await?;
+    Ok(see(&Just::at("/enrol", "code-ended", id)))
+}

@@ -1,0 +1,128 @@
+//! The fleet: one true sentence, counters that are filters, machines in groups of their clients, the worst first.
+
+use askama::Template;
+use axum::extract::{Query, State as Shared};
+use axum::response::{IntoResponse, Redirect, Response};
+use fleet::State;
+use serde::Deserialize;
+use store::{Card, Counts, FleetFilter, PageMark};
+
+use crate::app::App;
+use crate::page::{Frame, Just, Place, show};
+use crate::pages::row::{self, Group};
+use crate::parts::Mark;
+use crate::problem::Problem;
+use crate::visitor::Visitor;
+use crate::when::When;
+
+/// Machines on one page.
+const MACHINES: u64 = 50;
+
+#[derive(Template)]
+#[template(path = "fleet.html")]
+struct FleetPage {
+    frame: Frame,
+    sentence: String,
+    checked: String,
+    chips: Vec<Chip>,
+    find: String,
+    groups: Vec<Group>,
+    after: Option<String>,
+}
+
+/// A counter that is a filter.
+struct Chip {
+    address: String,
+    mark: Option<Mark>,
+    count: u64,
+    word: &'static str,
+    current: bool,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    find: String,
+    after: Option<String>,
+    #[serde(flatten)]
+    just: Just,
+}
+
+impl Asked {
+    fn filter(&self) -> FleetFilter {
+        let name = self.find.trim();
+        let name = (!name.is_empty()).then(|| name.chars().take(100).collect());
+        FleetFilter { state: State::of_word(&self.state), client: None, name }
+    }
+}
+
+/// `GET /`
+pub(crate) async fn get(
+    Shared(app): Shared<App>,
+    visitor: Result<Visitor, Problem>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let visitor = match visitor {
+        Err(Problem::SignIn) => return Ok(Redirect::to("/sign-in").into_response()),
+        visitor => visitor?,
+    };
+    let view = app.store.within(&visitor.scope);
+    let filter = asked.filter();
+    let mark = asked.after.as_deref().and_then(read_mark);
+    let page = view.fleet(&filter, mark.as_ref(), MACHINES).await?;
+    let clients = view.clients().await?;
+    let page = FleetPage {
+        frame: Frame::new("Fleet", Place::Fleet, &visitor, &asked.just),
+        sentence: row::sentence(&page.counts),
+        checked: checked(&page.cards, &app),
+        chips: chips(&page.counts, filter.state),
+        groups: row::groups(&page.cards, &clients),
+        after: page.next.as_ref().map(|mark| next_page(mark, &asked)),
+        find: asked.find,
+    };
+    Ok(show(&page)?.into_response())
+}
+
+/// When the oldest of the answers on the page was found.
+fn checked(cards: &[Card], app: &App) -> String {
+    let oldest = cards.iter().map(|card| card.judged).min();
+    oldest.map_or_else(String::new, |judged| match When::past(judged, app.now()).words.as_str() {
+        "now" => "Checked just now.".into(),
+        words => format!("Checked {words}."),
+    })
+}
+
+fn chips(counts: &Counts, current: Option<State>) -> Vec<Chip> {
+    let all = Chip { address: "/".into(), mark: None, count: counts.all(), word: "all", current: current.is_none() };
+    let of = |state: State| Chip {
+        address: format!("/?state={}", state.word()),
+        mark: Some(Mark::of(Some(state), "")),
+        count: counts.of(state),
+        word: state.word(),
+        current: current == Some(state),
+    };
+    let states = State::ALL.into_iter().rev().filter(|state| counts.of(*state) > 0 || current == Some(*state));
+    [all].into_iter().chain(states.map(of)).filter(|chip| chip.count > 0 || chip.current).collect()
+}
+
+fn next_page(mark: &PageMark, asked: &Asked) -> String {
+    let after = mark_text(mark);
+    let pairs = [("state", asked.state.as_str()), ("find", asked.find.as_str()), ("after", after.as_str())];
+    let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    format!("/?{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
+}
+
+/// A mark as an address carries it.
+pub(crate) fn mark_text(mark: &PageMark) -> String {
+    format!("{}.{}.{}", mark.rank, mark.machine, mark.name)
+}
+
+/// Rank, machine and name of a page's last machine. What is no mark leads to the first page.
+pub(crate) fn read_mark(text: &str) -> Option<PageMark> {
+    let mut parts = text.splitn(3, '.');
+    let rank = parts.next()?.parse().ok()?;
+    let machine = parts.next()?.parse().ok()?;
+    Some(PageMark { rank, machine, name: parts.next()?.to_owned() })
+}

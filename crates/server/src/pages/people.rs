@@ -1,0 +1,254 @@
+//! People: who belongs to a firm, as what; who holds grants, until when; one-time links for those who cannot sign in.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use continuity::{Act, Grant, GrantId, GrantedOn, Person, PersonId, Role, Verb};
+use fleet::{Client, ClientId, Tenant, TenantId};
+use jiff::ToSpan;
+use serde::Deserialize;
+use store::{Member, Secret, View};
+
+use crate::app::App;
+use crate::form::{Nothing, Signed};
+use crate::page::{Frame, Just, Place, show};
+use crate::pages::grants;
+use crate::problem::Problem;
+use crate::visitor::{self, Visitor};
+use crate::when::clock;
+
+/// Why no link is made.
+const ELSEWHERE: &str = "They have an account that opens another firm's machines too, and sign in as usual. If they \
+                         cannot, the operator of this server makes them a link: `stead server link`.";
+
+/// How long a one-time link is good.
+const LINK_HOURS: i64 = 72;
+
+#[derive(Template)]
+#[template(path = "people.html")]
+struct PeoplePage {
+    frame: Frame,
+    sentence: String,
+    tenants: Vec<TenantPanel>,
+    verbs: Vec<(String, &'static str)>,
+    link: Option<Link>,
+    wrong: Option<String>,
+    typed_name: String,
+    typed_email: String,
+}
+
+/// A one-time link that was just made.
+struct Link {
+    name: String,
+    address: String,
+    ends: String,
+}
+
+struct TenantPanel {
+    id: TenantId,
+    name: String,
+    members: Vec<MemberLine>,
+    clients: Vec<(ClientId, String)>,
+    grants: Vec<GrantLine>,
+    may_invite: bool,
+    may_grant: bool,
+}
+
+struct MemberLine {
+    id: PersonId,
+    name: String,
+    email: String,
+    role: &'static str,
+    about: String,
+    is_self: bool,
+}
+
+struct GrantLine {
+    id: GrantId,
+    person: String,
+    sentence: String,
+    about: String,
+    may_end: bool,
+}
+
+/// What a page of people shows beside the usual.
+#[derive(Default)]
+struct Beside {
+    link: Option<Link>,
+    wrong: Option<String>,
+    typed_name: String,
+    typed_email: String,
+    just: Just,
+}
+
+/// `GET /people`
+pub(crate) async fn get(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(just): Query<Just>,
+) -> Result<Response, Problem> {
+    page(&app, &visitor, StatusCode::OK, Beside { just, ..Beside::default() }).await
+}
+
+/// The page again, with what was wrong.
+pub(crate) async fn refuse(app: &App, visitor: &Visitor, why: &str) -> Result<Response, Problem> {
+    let beside = Beside { wrong: Some(why.to_owned()), ..Beside::default() };
+    page(app, visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await
+}
+
+async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) -> Result<Response, Problem> {
+    let view = app.store.within(&visitor.scope);
+    let (clients, given) = (view.clients().await?, view.grants().await?);
+    let mut tenants = Vec::new();
+    for tenant in view.tenants().await? {
+        tenants.push(panel(app, visitor, &view, tenant, &clients, &given).await?);
+    }
+    let page = PeoplePage {
+        frame: Frame::new("People", Place::People, visitor, &beside.just),
+        sentence: sentence(&given, app),
+        tenants,
+        verbs: grants::verbs(),
+        link: beside.link,
+        wrong: beside.wrong,
+        typed_name: beside.typed_name,
+        typed_email: beside.typed_email,
+    };
+    Ok((status, show(&page)?).into_response())
+}
+
+fn sentence(given: &[Grant], app: &App) -> String {
+    let now = app.now();
+    match given.iter().filter(|grant| grant.holds(now)).count() {
+        0 => "No grant holds now.".into(),
+        1 => "1 grant holds now.".into(),
+        more => format!("{more} grants hold now."),
+    }
+}
+
+async fn panel(
+    app: &App,
+    visitor: &Visitor,
+    view: &View<'_>,
+    tenant: Tenant,
+    clients: &[Client],
+    given: &[Grant],
+) -> Result<TenantPanel, Problem> {
+    let is_member = visitor.scope.may(Act::LOOK, tenant.id);
+    let members = if is_member { view.members(tenant.id).await? } else { Vec::new() };
+    let mut lines = Vec::new();
+    for grant in given.iter().filter(|grant| grant.tenant == tenant.id && grant.end() > app.now()) {
+        lines.push(grant_line(app, visitor, grant, clients).await?);
+    }
+    let theirs = clients.iter().filter(|client| client.tenant == tenant.id);
+    Ok(TenantPanel {
+        members: members.iter().map(|member| member_line(member, visitor, clients)).collect(),
+        clients: theirs.map(|client| (client.id, client.name.clone())).collect(),
+        grants: lines,
+        may_invite: visitor.scope.may(Act::Invite, tenant.id),
+        may_grant: visitor.scope.may(Act::ChangeGrants, tenant.id),
+        id: tenant.id,
+        name: tenant.name,
+    })
+}
+
+fn member_line(member: &Member, visitor: &Visitor, clients: &[Client]) -> MemberLine {
+    let about = match member.role {
+        Role::ClientViewer(of) => {
+            let client = clients.iter().find(|client| client.id == of);
+            client.map(|client| format!(", sees {}", client.name)).unwrap_or_default()
+        }
+        _ => String::new(),
+    };
+    MemberLine {
+        id: member.person.id,
+        name: member.person.name.clone(),
+        email: member.person.email.clone(),
+        role: member.role.words(),
+        about,
+        is_self: member.person.id == visitor.person.id,
+    }
+}
+
+async fn grant_line(app: &App, visitor: &Visitor, grant: &Grant, clients: &[Client]) -> Result<GrantLine, Problem> {
+    let client = clients.iter().find(|client| client.id == grant.on.client());
+    let client = client.map_or("a client", |client| client.name.as_str());
+    let on = match &grant.on {
+        GrantedOn::Client(_) => format!("all machines of {client}"),
+        GrantedOn::Machines(_, machines) if machines.len() == 1 => format!("one machine of {client}"),
+        GrantedOn::Machines(_, machines) => format!("{} machines of {client}", machines.len()),
+    };
+    let verbs: Vec<_> = grant.verbs.iter().filter(|verb| **verb != Verb::Look).map(|verb| verb.word()).collect();
+    let may = if verbs.is_empty() { "look at".into() } else { format!("{} on", verbs.join(", ")) };
+    let holder = app.store.system().scope(grant.person, app.now()).await?;
+    let until = clock(grant.end(), &app.facade.zone);
+    let is_mine = grant.person == visitor.person.id;
+    Ok(GrantLine {
+        id: grant.id,
+        person: holder.map_or_else(|| "Somebody".into(), |holder| holder.actor().name.clone()),
+        sentence: format!("may {may} {on} until {until}"),
+        about: grant.reason.clone(),
+        may_end: is_mine || visitor.scope.may(Act::ChangeGrants, grant.tenant),
+    })
+}
+
+#[derive(Deserialize)]
+pub(crate) struct New {
+    tenant: TenantId,
+    name: String,
+    email: String,
+    role: String,
+}
+
+/// `POST /people`
+pub(crate) async fn add(State(app): State<App>, Signed(visitor, form): Signed<New>) -> Result<Response, Problem> {
+    let (name, email) = (form.name.trim(), form.email.trim());
+    let is_address = email.len() <= 200 && email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
+    if name.is_empty() || name.chars().count() > 100 || !is_address || email.contains(char::is_whitespace) {
+        let wrong = Some("A person has a name and an e-mail address.".into());
+        let beside = Beside { wrong, typed_name: form.name, typed_email: form.email, ..Beside::default() };
+        return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await;
+    }
+    let role = match form.role.as_str() {
+        "owner" => Role::Owner,
+        "technician" => Role::Technician,
+        client => Role::ClientViewer(client.parse().map_err(|_| Problem::Invalid("There is no such role.".into()))?),
+    };
+    let id = PersonId::made(app.now(), app.random()?);
+    let person = Person { id, name: name.to_owned(), email: email.to_owned() };
+    let id = app.store.within(&visitor.scope).invite(&person, form.tenant, role).await?;
+    give_link(&app, &visitor, id).await
+}
+
+/// `POST /people/{person}/link`
+pub(crate) async fn link(
+    State(app): State<App>,
+    Path(id): Path<PersonId>,
+    Signed(visitor, Nothing {}): Signed<Nothing>,
+) -> Result<Response, Problem> {
+    visitor.must(Act::Invite)?;
+    give_link(&app, &visitor, id).await
+}
+
+/// A link opens the account, all of it: only who invites people in every firm that the account reaches makes one.
+async fn give_link(app: &App, asker: &Visitor, id: PersonId) -> Result<Response, Problem> {
+    let (system, now) = (app.store.system(), app.now());
+    let holder = system.scope(id, now).await?.ok_or(Problem::NotFound)?;
+    let tenants = visitor::tenants(&holder);
+    match tenants.iter().filter(|tenant| asker.scope.may(Act::Invite, **tenant)).count() {
+        0 => return Err(Problem::NotFound),
+        ours if ours < tenants.len() => return refuse(app, asker, ELSEWHERE).await,
+        _ => {}
+    }
+    let secret = Secret::random();
+    let ends = now.checked_add(LINK_HOURS.hours()).map_err(|error| Problem::internal("add hours", error))?;
+    system.add_link(id, &secret, ends).await?;
+    for tenant in tenants {
+        let actor = asker.person.actor();
+        system.record(tenant, &actor, now, "person link", &id.to_string(), &holder.actor().name).await?;
+    }
+    let address = format!("{}/welcome/{}", app.facade.address, secret.text());
+    let name = holder.actor().name.clone();
+    let link = Some(Link { name, address, ends: clock(ends, &app.facade.zone) });
+    page(app, asker, StatusCode::OK, Beside { link, ..Beside::default() }).await
+}

@@ -1,0 +1,72 @@
+//! The router, made from the one table of routes: a route that the table names and nothing answers does not compile.
+
+use api::Route;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use tower_http::compression::CompressionLayer;
+
+use crate::app::App;
+use crate::frame;
+use crate::pages::{
+    alerts, audit, client, enrol, fleet, grants, machine, now, people, settings, sign_in, silence, welcome,
+};
+use crate::{answer, assets, join};
+
+/// Everything that is answered.
+pub(crate) fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for route in Route::ALL {
+        router = router.route(route.path(), of(*route));
+    }
+    router.layer(from_fn_with_state(app.clone(), frame::around)).layer(CompressionLayer::new()).with_state(app)
+}
+
+fn of(route: Route) -> MethodRouter<App> {
+    match route {
+        Route::Health => get(answer::health),
+        Route::Asset => get(assets::get),
+        Route::SignInPage => get(sign_in::get),
+        Route::SignIn => post(sign_in::post),
+        Route::WelcomePage => get(welcome::get),
+        Route::Welcome => post(welcome::post),
+        Route::SignOut => post(sign_in::leave),
+        Route::Fleet => get(fleet::get),
+        Route::Client => get(client::get),
+        Route::AddClient => post(client::add),
+        Route::SilenceClient => post(silence::client),
+        Route::Machine => get(machine::get),
+        Route::MachineLive => get(now::live),
+        Route::PauseMachine => post(machine::pause),
+        Route::ResumeMachine => post(machine::resume),
+        Route::Alerts => get(alerts::get),
+        Route::AcknowledgeAlert => post(alerts::acknowledge),
+        Route::ReleaseAlert => post(alerts::release),
+        Route::SilenceAlert => post(silence::alert),
+        Route::EndSilence => post(silence::end),
+        Route::People => get(people::get),
+        Route::AddPerson => post(people::add),
+        Route::PersonLink => post(people::link),
+        Route::GiveGrant => post(grants::give),
+        Route::EndGrant => post(grants::end),
+        Route::Enrol => get(enrol::get),
+        Route::MakeCode => post(enrol::make),
+        Route::EndCode => post(enrol::end),
+        Route::Audit => get(audit::get),
+        Route::Settings => get(settings::get),
+        Route::ChangePassword => post(settings::password),
+        Route::BeginFactor => post(settings::begin_factor),
+        Route::ConfirmFactor => post(settings::confirm_factor),
+        Route::RemoveFactor => post(settings::remove_factor),
+        Route::EndSession => post(settings::end_session),
+        Route::MakeToken => post(settings::make_token),
+        Route::EndToken => post(settings::end_token),
+        Route::OpenApi => get(answer::open_api),
+        Route::ApiEnrol => post(join::enrol),
+        Route::ApiFleet => get(answer::fleet),
+        Route::ApiMachine => get(answer::machine),
+        Route::ApiAlerts => get(answer::alerts),
+        Route::ApiAcknowledge => post(answer::acknowledge),
+        Route::ApiRelease => post(answer::release),
+    }
+}

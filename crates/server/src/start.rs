@@ -1,0 +1,82 @@
+//! Starting and stopping: a door, the routes behind it, and the renewal of our certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::Store;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Clock, Facade};
+use crate::authority::Certificate;
+use crate::listen::{Door, Protection};
+use crate::observer::{Event, Observer};
+use crate::{judge, routes};
+
+/// A certificate of ours is good for 397 days, and replaced much earlier.
+const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
+
+/// What a server is made of.
+pub struct Setup {
+    /// What it remembers.
+    pub store: Store,
+    /// Where it is reached.
+    pub door: Door,
+    /// How its door is protected.
+    pub protection: Protection,
+    /// How it is known.
+    pub facade: Facade,
+    /// What the time is.
+    pub clock: Clock,
+    /// Who is told what is wrong.
+    pub observer: Observer,
+}
+
+/// A server that answers.
+pub struct Running {
+    stop: watch::Sender<bool>,
+    answers: JoinHandle<()>,
+    judges: JoinHandle<()>,
+    renews: Option<JoinHandle<()>>,
+}
+
+impl Setup {
+    /// Begins to answer, on the runtime that this is called in.
+    pub fn start(self) -> Running {
+        let Setup { store, door, protection, facade, clock, observer } = self;
+        let (stop, stopped) = watch::channel(false);
+        let renews = match protection {
+            Protection::Tls(certificate) if certificate.is_own() => {
+                Some(tokio::spawn(renew(certificate, Arc::clone(&clock), Arc::clone(&observer))))
+            }
+            _ => None,
+        };
+        let app = App::new(store, facade, clock, observer, stopped.clone());
+        let judges = tokio::spawn(judge::run(app.clone()));
+        let mut stopped = stopped;
+        let told = async move { _ = stopped.wait_for(|stop| *stop).await };
+        let answers = tokio::spawn(door.serve(routes::router(app), told));
+        Running { stop, answers, judges, renews }
+    }
+}
+
+impl Running {
+    /// Takes no more requests, and returns when those that are being answered are, after ten seconds at most.
+    pub async fn stop(self) {
+        _ = self.stop.send(true);
+        _ = self.answers.await;
+        _ = self.judges.await;
+        if let Some(renews) = self.renews {
+            renews.abort();
+        }
+    }
+}
+
+async fn renew(certificate: Arc<Certificate>, clock: Clock, observer: Observer) {
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        if let Err(error) = certificate.renew(clock()) {
+            observer(Event::Problem(format!("cannot renew the server's certificate: {error}")));
+        }
+    }
+}

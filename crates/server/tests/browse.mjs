@@ -1,0 +1,109 @@
+// Looks at pages in Chromium: phone and desk, light and dark, with and without script; axe-core, console, requests, keyboard.
+// usage: node browse.mjs ORIGIN COOKIE FOLDER PATH...   Prints one JSON object; what is wrong stands in "faults".
+
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+
+const require = createRequire(process.env.STEAD_BROWSER + "/node_modules/");
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const [origin, cookie, folder, ...paths] = process.argv.slice(2);
+const sizes = { phone: { width: 390, height: 844 }, desk: { width: 1440, height: 900 } };
+const args = ["--no-sandbox", "--disable-dev-shm-usage"];
+const faults = [];
+let looked = 0;
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
+for (const [size, viewport] of Object.entries(sizes)) {
+  for (const colorScheme of ["light", "dark"]) {
+    const context = await entered({ viewport, colorScheme });
+    for (const path of paths) await look(context, path, `${size}-${colorScheme}`);
+    await context.close();
+  }
+}
+const plain = await entered({ viewport: sizes.phone, javaScriptEnabled: false });
+for (const path of paths) await lookWithoutScript(plain, path);
+await browser.close();
+console.log(JSON.stringify({ looked, faults }));
+
+async function entered(options) {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+  const [name, value] = cookie.split("=");
+  if (value) await context.addCookies([{ name, value, url: origin, httpOnly: true, sameSite: "Lax" }]);
+  return context;
+}
+
+async function look(context, path, as) {
+  const page = await context.newPage();
+  const fault = (words) => faults.push(`${path} ${as}: ${words}`);
+  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) fault(`console: ${message.text()}`); });
+  page.on("pageerror", (error) => fault(`error: ${error}`));
+  page.on("request", (request) => { if (!request.url().startsWith(origin)) fault(`asks another host: ${request.url()}`); });
+  const answer = await page.goto(origin + path, { waitUntil: "load" });
+  if (answer.status() !== 200) fault(`status ${answer.status()}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  if (wide > 0) fault(`is ${wide} pixels too wide`);
+  const name = path.split("?")[0].replace(/[0-9a-f]{8}-[0-9a-f-]+/g, "one").replace(/welcome.*/, "welcome").replaceAll("/", "_");
+  await page.screenshot({ path: `${folder}/${name}-${as}.png` });
+  await audit(page, fault);
+  if (as === "desk-light") await walk(page, fault);
+  if (as.startsWith("phone")) await touch(page, fault);
+  looked += 1;
+  await page.close();
+}
+
+// The policy forbids inline scripts to pages, not to the one who debugs them.
+async function audit(page, fault) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run(document));
+  for (const violation of found.violations) {
+    const where = violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ");
+    fault(`axe ${violation.id}: ${violation.help}: ${where}`);
+  }
+}
+
+// By keyboard alone: Tab reaches every link, button and field (of long pages the first 60), and one sees where one is.
+async function walk(page, fault) {
+  const all = await page.evaluate(() => {
+    const wanted = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")];
+    const shown = wanted.filter((element) => element.checkVisibility());
+    shown.forEach((element, number) => { element.dataset.walk = number; });
+    return shown.length;
+  });
+  const enough = Math.min(all, 60);
+  const reached = new Set();
+  for (let step = 0; step < enough + 20 && reached.size < enough; step += 1) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(() => {
+      const element = document.activeElement;
+      const { outlineStyle, outlineWidth } = getComputedStyle(element);
+      return { number: element.dataset.walk, ring: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2 };
+    });
+    if (at.number === undefined) continue;
+    reached.add(at.number);
+    if (!at.ring) fault(`nobody sees that element ${at.number} has the focus`);
+  }
+  if (reached.size < enough) fault(`the keyboard reaches ${reached.size} of ${enough} elements`);
+}
+
+// What a thumb touches is 44 pixels high.
+async function touch(page, fault) {
+  const small = await page.evaluate(() => {
+    const touched = "button, .button, .chip, summary, .top nav a, .machine, select, input:not([type=hidden], [type=checkbox])";
+    const height = (element) => element.getBoundingClientRect().height;
+    const tooSmall = (element) => element.checkVisibility() && height(element) > 0 && height(element) < 43.5;
+    const told = (element) => `${element.outerHTML.slice(0, 80)} (${height(element)})`;
+    return [...document.querySelectorAll(touched)].filter(tooSmall).map(told);
+  });
+  for (const one of small.slice(0, 5)) fault(`too small for a thumb: ${one}`);
+}
+
+async function lookWithoutScript(context, path) {
+  const page = await context.newPage();
+  const answer = await page.goto(origin + path, { waitUntil: "load" });
+  const heading = await page.locator("h1").first().textContent();
+  if (answer.status() !== 200 || !heading?.trim()) faults.push(`${path} without script: status ${answer.status()}, no heading`);
+  looked += 1;
+  await page.close();
+}

@@ -1,0 +1,10 @@
+//! The server from outside: real connections, a real database, no knowledge of its insides.
+
+mod browser;
+mod escaped;
+mod firms;
+mod limits;
+mod looks;
+mod roles;
+mod shop;
+mod signing_in;

@@ -1,0 +1,281 @@
+//! Every route in every role: who may not ask is refused, who may is not. And every act leaves a line in the audit log.
+
+use std::collections::BTreeMap;
+
+use api::{Access, Method, Route};
+use continuity::{Act, Role};
+use fleet::{
+    AlertId, AlertKey, ClientId, Condition, Finding, MachineId, Observation, Silence, SilenceId, SilenceScope, Subject,
+    TenantId,
+};
+use jiff::SignedDuration;
+use store::{CodeId, NewCode, Secret, SessionId, Token, TokenId};
+
+use crate::browser::Browser;
+use crate::shop::{PASSWORD, Shop};
+
+const OWNER: &str = "owner@example.org";
+const TECHNICIAN: &str = "technician@example.org";
+const VIEWER: &str = "viewer@example.org";
+const GUEST: &str = "guest@example.org";
+const STRANGER: &str = "stranger@example.org";
+
+/// A firm with one of everything.
+struct Stage {
+    shop: Shop,
+    tenant: TenantId,
+    client: ClientId,
+    machine: MachineId,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl Stage {
+    async fn set() -> Stage {
+        let shop = Shop::open().await;
+        let tenant = shop.firm("Brightside", OWNER).await;
+        shop.firm("Elsewhere", STRANGER).await;
+        shop.firm("The guest's own", GUEST).await;
+        shop.firm("Another guest's", "other@example.org").await;
+        let client = shop.client(OWNER, tenant, "Harbour Dental").await;
+        let machine = shop.machine(OWNER, client, "HD-SRV1").await;
+        let technician = shop.member(OWNER, tenant, TECHNICIAN, Role::Technician).await;
+        shop.member(OWNER, tenant, VIEWER, Role::ClientViewer(client)).await;
+        shop.grant(OWNER, tenant, client, GUEST).await;
+        let grant = shop.grant(OWNER, tenant, client, "other@example.org").await;
+        let mut stage = Stage { shop, tenant, client, machine, ids: BTreeMap::new() };
+        let (alert, silence, code) = (stage.alert().await, stage.silence().await, stage.code().await);
+        let drawn = stage.shop.bits();
+        stage.ids = BTreeMap::from([
+            ("client", client.to_string()),
+            ("machine", machine.to_string()),
+            ("alert", alert.to_string()),
+            ("silence", silence.to_string()),
+            ("person", technician.to_string()),
+            ("grant", grant.to_string()),
+            ("code", code.to_string()),
+            ("session", SessionId::made(stage.shop.now(), drawn).to_string()),
+            ("token", TokenId::made(stage.shop.now(), drawn).to_string()),
+            ("name", "none.css".into()),
+            ("link", "none".into()),
+        ]);
+        stage
+    }
+
+    async fn alert(&self) -> AlertId {
+        let (id, now) = (AlertId::made(self.shop.now(), self.shop.bits()), self.shop.now());
+        let subject = Subject::Machine(self.client, self.machine);
+        let key = AlertKey { subject, condition: Condition::Quarantined };
+        let seen = Observation { key, finding: Finding::Wrong("HD-SRV1: two machines use one identity".into()) };
+        let open = |board: &mut store::TenantBoard| {
+            board.board.observe(vec![seen], now, || id);
+            Vec::new()
+        };
+        self.shop.store.system().on_board(self.tenant, now, open).await.unwrap();
+        id
+    }
+
+    async fn silence(&self) -> SilenceId {
+        let scope = self.shop.scope(OWNER).await;
+        let (id, from) = (SilenceId::made(self.shop.now(), self.shop.bits()), self.shop.now());
+        let until = from + SignedDuration::from_hours(8);
+        let (reason, by) = ("works".to_owned(), scope.actor().clone());
+        let silence =
+            Silence { id, scope: SilenceScope::Machine(self.machine), by, reason, from, until, suppressed: 0 };
+        self.shop.store.within(&scope).add_silence(&silence).await.unwrap();
+        id
+    }
+
+    async fn code(&self) -> CodeId {
+        let scope = self.shop.scope(OWNER).await;
+        let (id, expires) =
+            (CodeId::made(self.shop.now(), self.shop.bits()), self.shop.now() + SignedDuration::from_hours(1));
+        let class = fleet::MachineClass::Server;
+        let new = NewCode { id, client: self.client, class, policy: None, uses: 1, expires };
+        self.shop.store.within(&scope).add_code(&new, &Secret::random()).await.unwrap();
+        id
+    }
+
+    fn path(&self, route: Route) -> String {
+        let mut path = route.path().to_owned();
+        for (name, id) in &self.ids {
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        assert!(!path.contains('{'), "{path}");
+        path
+    }
+
+    /// What a form of this route must hold.
+    fn fields(&self, route: Route) -> Vec<(&'static str, String)> {
+        let words =
+            |pairs: &[(&'static str, &str)]| pairs.iter().map(|(name, value)| (*name, (*value).into())).collect();
+        match route {
+            Route::AddClient => {
+                vec![("tenant", self.tenant.to_string()), ("name", "New".into()), ("zone", "UTC".into())]
+            }
+            Route::SilenceClient | Route::SilenceAlert | Route::PauseMachine => {
+                words(&[("reason", "works"), ("hours", "2")])
+            }
+            Route::AddPerson => vec![
+                ("tenant", self.tenant.to_string()),
+                ("name", "New".into()),
+                ("email", "new@example.org".into()),
+                ("role", "technician".into()),
+            ],
+            Route::GiveGrant => vec![
+                ("tenant", self.tenant.to_string()),
+                ("client", self.client.to_string()),
+                ("email", STRANGER.into()),
+                ("reason", "holiday".into()),
+                ("hours", "12".into()),
+                ("restore", "on".into()),
+            ],
+            Route::MakeCode => vec![
+                ("client", self.client.to_string()),
+                ("class", "laptop".into()),
+                ("uses", "1".into()),
+                ("hours", "1".into()),
+            ],
+            Route::ChangePassword => words(&[("now", PASSWORD), ("password", PASSWORD), ("again", PASSWORD)]),
+            Route::ConfirmFactor => words(&[("letters", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), ("code", "000000")]),
+            Route::RemoveFactor => words(&[("password", PASSWORD)]),
+            Route::MakeToken => words(&[("name", "script"), ("days", "30"), ("may", "look")]),
+            Route::SignIn => words(&[("email", "nobody@example.org"), ("password", "wrong wrong wrong")]),
+            Route::Welcome => words(&[("password", PASSWORD), ("again", PASSWORD)]),
+            _ => Vec::new(),
+        }
+    }
+
+    async fn ask(&self, who: &mut Caller, route: Route) -> u16 {
+        let path = self.path(route);
+        let method = if route.method() == Method::Get { "GET" } else { "POST" };
+        if path.starts_with("/api/") {
+            return who.browser.status(method, &path, who.token.as_deref()).await;
+        }
+        match route.method() {
+            Method::Get => who.browser.status(method, &path, None).await,
+            Method::Post => {
+                let fields = self.fields(route);
+                let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                who.browser.send(&path, &fields).await.status
+            }
+        }
+    }
+
+    async fn lines(&self) -> usize {
+        let scope = self.shop.scope(OWNER).await;
+        self.shop.store.within(&scope).audit_from(self.tenant, 0, 10_000).await.unwrap().len()
+    }
+}
+
+/// Somebody with a browser and a token, or nobody.
+struct Caller {
+    name: &'static str,
+    acts: &'static [Act],
+    is_ours: bool,
+    browser: Browser,
+    token: Option<String>,
+}
+
+impl Caller {
+    async fn nobody(stage: &Stage) -> Caller {
+        let browser = Browser::new(stage.shop.address);
+        Caller { name: "nobody", acts: &[], is_ours: false, browser, token: None }
+    }
+
+    async fn named(stage: &Stage, name: &'static str, acts: &'static [Act], is_ours: bool) -> Caller {
+        let mut browser = stage.shop.signed_in(name).await;
+        browser.get("/settings").await;
+        let scope = stage.shop.scope(name).await;
+        let (made, secret) = (stage.shop.now(), Secret::random());
+        let (id, ends) = (TokenId::made(made, stage.shop.bits()), made + SignedDuration::from_hours(24));
+        let token = Token { id, name: "test".into(), acts: Act::ALL.into(), made, ends };
+        stage.shop.store.within(&scope).add_token(&token, &secret).await.unwrap();
+        Caller { name, acts, is_ours, browser, token: Some(secret.text().to_owned()) }
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.token.is_none()
+    }
+
+    /// Whether the table lets them ask for the route, as it stands on the stage.
+    fn may(&self, route: Route) -> bool {
+        match route.access() {
+            Access::Anyone => true,
+            Access::SignedIn => !self.is_nobody(),
+            // Pages about one's own firms, whichever they are.
+            Access::May(act) if matches!(route, Route::Enrol | Route::Audit) => {
+                self.acts.contains(&act) || self.name == GUEST
+            }
+            Access::May(act) => self.is_ours && self.acts.contains(&act),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_refuses_whom_the_table_refuses_and_nobody_else() {
+    let mut stage = Stage::set().await;
+    let (technician, look) = (Role::Technician.acts(), &[Act::LOOK][..]);
+    // The owner comes last: what an owner does changes the stage.
+    let mut callers = vec![
+        Caller::nobody(&stage).await,
+        Caller::named(&stage, STRANGER, Role::Owner.acts(), false).await,
+        Caller::named(&stage, VIEWER, look, true).await,
+        Caller::named(&stage, GUEST, look, true).await,
+        Caller::named(&stage, TECHNICIAN, technician, true).await,
+        Caller::named(&stage, OWNER, Role::Owner.acts(), true).await,
+    ];
+    for caller in &mut callers {
+        // Whoever may ends it, and it is there once.
+        stage.ids.insert("code", stage.code().await.to_string());
+        let routes = Route::ALL.iter().filter(|route| **route != Route::SignOut);
+        for route in routes.chain([&Route::SignOut]) {
+            let before = stage.lines().await;
+            let status = stage.ask(caller, *route).await;
+            let told = format!("{} asks for {route:?}: {status}", caller.name);
+            assert!(status < 500, "{told}");
+            match (caller.may(*route), route.access()) {
+                (false, _) => {
+                    let is_refused = matches!(status, 401 | 403 | 404) || (caller.is_nobody() && status == 303);
+                    assert!(is_refused, "{told}");
+                    assert_eq!(stage.lines().await, before, "{told}");
+                }
+                (true, Access::May(_)) => assert!(!matches!(status, 400 | 401 | 403 | 404 | 405), "{told}"),
+                // A wrong password is refused, whoever types it.
+                (true, Access::Anyone) => assert!(status != 403 && status != 405, "{told}"),
+                // Of things that are one's own there may be none.
+                (true, _) => assert!(!matches!(status, 400 | 401 | 403 | 405), "{told}"),
+            }
+        }
+    }
+    stage.shop.close().await;
+}
+
+#[tokio::test]
+async fn every_act_of_an_owner_leaves_a_line() {
+    let stage = Stage::set().await;
+    let mut owner = Caller::named(&stage, OWNER, Role::Owner.acts(), true).await;
+    let acts = Route::ALL.iter().filter(|route| route.method() == Method::Post);
+    for route in acts.filter(|route| **route != Route::SignOut).chain([&Route::SignOut]) {
+        let before = stage.lines().await;
+        let status = stage.ask(&mut owner, *route).await;
+        // Shows letters to type, and changes nothing yet.
+        let is_act = status < 400 && *route != Route::BeginFactor;
+        assert_eq!(stage.lines().await > before, is_act, "{route:?}: {status}");
+        if matches!(route.access(), Access::May(_)) {
+            assert!(status < 400, "{route:?}: {status}");
+        }
+    }
+    stage.shop.close().await;
+}
+
+#[tokio::test]
+async fn a_link_for_somebody_of_two_firms_is_made_by_neither() {
+    let stage = Stage::set().await;
+    let both = stage.shop.member(OWNER, stage.tenant, STRANGER, Role::Technician).await;
+    let mut owner = stage.shop.signed_in(OWNER).await;
+    owner.get("/people").await;
+    let answer = owner.send(&format!("/people/{both}/link"), &[]).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert!(!answer.text.contains("/welcome/"), "{}", answer.text);
+    stage.shop.close().await;
+}
