@@ -33,6 +33,7 @@ mod site;
 mod system;
 mod tenant;
 mod token;
+mod transfer;
 mod view;
 
 mod within;
@@ -54,4 +55,5 @@ pub use system::{
     Beat, Enrolled, Enrolment, Met, Notification, Receipt, RepositoryUse, SignIn, System, Taken, TenantBoard,
 };
 pub use token::{Token, TokenId};
+pub use transfer::Moved;
 pub use view::View;
