@@ -33,6 +33,7 @@ mod site;
 mod system;
 mod tenant;
 mod token;
+mod transfer;
 mod view;
 
 mod within;
@@ -55,4 +56,5 @@ pub use system::{
     Notification, Receipt, RepositoryRules, RepositoryUse, SignIn, System, Taken, TenantBoard,
 };
 pub use token::{Token, TokenId};
+pub use transfer::Moved;
 pub use view::View;
