@@ -3,7 +3,7 @@
 
 mod agent;
 pub(crate) mod diary;
-pub(crate) mod duties;
+mod duties;
 mod event;
 mod found;
 mod greeting;

@@ -9,6 +9,7 @@ use api::wire::keeper::{Answer, Kept, Question, ToKeeper};
 use axum::body::Bytes;
 use fleet::MachineId;
 use parking_lot::Mutex;
+use store::SealedKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -94,6 +95,11 @@ pub(crate) async fn fetch(app: &App, machine: MachineId, question: Question) -> 
     }
 }
 
+/// A machine and its sealed key, as keepers are told.
+pub(crate) fn kept(machine: MachineId, sealed: SealedKey) -> Kept {
+    Kept { machine, name: sealed.name, sealed: hex::encode(sealed.key) }
+}
+
 type Told = oneshot::Receiver<Result<Answer, String>>;
 
 async fn begin(
@@ -103,10 +109,10 @@ async fn begin(
 ) -> Result<(Asked, Told, mpsc::Receiver<Piece>), Unanswered> {
     let mut is_sealed = false;
     for known in app.store.system().keepers().await? {
-        let Some((name, sealed)) = app.store.system().sealed_to(machine, &known.public).await? else { continue };
+        let Some(sealed) = app.store.system().sealed_to(machine, &known.public).await? else { continue };
         is_sealed = true;
         let Some(keeper) = app.calls.keepers.of(known.id) else { continue };
-        let kept = Kept { machine, name, sealed: hex::encode(sealed) };
+        let kept = kept(machine, sealed);
         let (number, answer, pieces) = keeper.asks.add().ok_or(Unanswered::Busy)?;
         keeper.line.say(&ToKeeper::Ask { ask: number, machine: kept, question });
         let keeper: Arc<dyn Forgets> = keeper;

@@ -15,6 +15,7 @@ mod due;
 pub mod first;
 mod form;
 mod frame;
+pub mod gateway;
 mod join;
 mod judge;
 mod keepers;

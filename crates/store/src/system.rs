@@ -30,7 +30,7 @@ pub use attend::Attended;
 pub use board::TenantBoard;
 pub use book::{GatewayAccount, RepositoryRules};
 pub use due::DueFacts;
-pub use keeper::{Keeper, KeeperId, MetKeeper, NewKeeper};
+pub use keeper::{Keeper, KeeperId, MetKeeper, NewKeeper, SealedKey};
 pub use ledger::{Receipt, RepositoryUse};
 pub use outbox::Notification;
 pub use work::Taken;

@@ -4,8 +4,7 @@ use api::wire::duties::{Duties, Gateway, KeeperKey};
 use fleet::KeyCustody;
 use store::{Attended, Store};
 
-/// The server's setting that says where the gateway is.
-const GATEWAY: &str = "gateway";
+use crate::gateway;
 
 /// What all machines share.
 pub(crate) struct Shared {
@@ -19,23 +18,8 @@ impl Shared {
         let keepers = store.system().keepers().await?;
         let keeper = keepers.into_iter().find(|keeper| keeper.quarantined.is_none());
         let keeper = keeper.map(|keeper| KeeperKey { public: hex::encode(keeper.public) });
-        Ok(Shared { gateway: gateway(store).await?, keeper })
+        Ok(Shared { gateway: gateway::told(store).await?, keeper })
     }
-}
-
-/// Where the gateway is, if there is one.
-pub(crate) async fn gateway(store: &Store) -> Result<Option<Gateway>, store::Error> {
-    let text = store.system().setting(GATEWAY).await?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
-}
-
-/// Says where the gateway is, to all servers on this database.
-pub(crate) async fn set_gateway(store: &Store, gateway: &Gateway) -> Result<(), store::Error> {
-    let text = serde_json::to_string(gateway).unwrap_or_default();
-    if store.system().setting(GATEWAY).await?.as_ref() != Some(&text) {
-        store.system().set_setting(GATEWAY, &text).await?;
-    }
-    Ok(())
 }
 
 /// What a machine is to do.

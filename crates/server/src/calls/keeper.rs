@@ -13,8 +13,9 @@ use serde::Deserialize;
 use store::{KeeperId, MetKeeper, Secret};
 
 use super::line::{HangUp, Hears, Line, Said, carry};
-use super::{duties, orders, tasks};
+use super::{orders, tasks};
 use crate::app::App;
+use crate::gateway;
 use crate::keepers::Asks;
 use crate::observer::Event;
 use crate::problem::Problem;
@@ -115,7 +116,7 @@ async fn attend(app: &App, keeper: &Keeper) -> Result<(), store::Error> {
         keeper.line.hang_up();
         return Ok(());
     }
-    let Some(gateway) = duties::gateway(&app.store).await? else { return Ok(()) };
+    let Some(gateway) = gateway::told(&app.store).await? else { return Ok(()) };
     let account = account(app, keeper.id).await?;
     let (name, secret) = (account.name.to_string(), account.secret.text().to_owned());
     let (address, authority) = (gateway.address, gateway.authority);

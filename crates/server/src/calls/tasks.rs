@@ -1,7 +1,7 @@
 //! Tasks: what a keeper is given to do, and what it says came of it.
 
 use api::wire::agent::Taken;
-use api::wire::keeper::{Event, Found, Kept, ToKeeper, Work};
+use api::wire::keeper::{Event, Found, ToKeeper, Work};
 use fleet::{CopyId, Destination, Distance, DrillId, JobKind, MachineId, Outcome, Place, Run, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,11 +66,11 @@ pub(super) async fn take(app: &App, keeper: &Keeper, now: Timestamp) -> Result<(
 async fn give(app: &App, keeper: &Keeper, taken: store::Taken) -> Result<(), store::Error> {
     let (machine, kind) = (taken.row.job.machine, taken.row.job.kind);
     let job = Taken { job: taken.row.job.id, attempt: taken.attempt };
-    let Some((name, sealed)) = app.store.system().sealed_to(machine, &keeper.public).await? else {
+    let Some(sealed) = app.store.system().sealed_to(machine, &keeper.public).await? else {
         let why = "the machine's key is sealed to another keeper";
         return orders::refuse(app, machine, job.job, kind, why, app.now()).await;
     };
-    let kept = Kept { machine, name, sealed: hex::encode(sealed) };
+    let kept = crate::keepers::kept(machine, sealed);
     match work(app, machine, kind, &taken.row.orders).await? {
         Ok(work) => {
             keeper.state.lock().held.insert(job.job, job.attempt);

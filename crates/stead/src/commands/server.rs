@@ -1,5 +1,7 @@
 //! `stead server`: what the operator of a server does beside it.
 
+mod keeper;
+
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -38,6 +40,11 @@ enum Command {
         #[arg(long, value_name = "URL", default_value = "https://localhost:8443")]
         address: String,
     },
+    /// Keepers: who tends repositories
+    Keeper {
+        #[command(subcommand)]
+        verb: keeper::Verb,
+    },
 }
 
 #[derive(Serialize)]
@@ -53,16 +60,21 @@ impl Args {
         let runtime = tokio::runtime::Runtime::new()?;
         match self.command {
             Command::Link { email, address } => runtime.block_on(link(&database, &email, &address, output)),
+            Command::Keeper { verb } => runtime.block_on(verb.run(&database, output)),
         }
     }
 }
 
-async fn link(database: &str, email: &str, address: &str, output: Output) -> Outcome {
-    // Opening would make an empty one.
+/// Opens a database that is there: opening would make an empty one.
+async fn open(database: &str) -> Outcome<Store> {
     if let Some(path) = database.strip_prefix("sqlite:").filter(|path| !Path::new(path).exists()) {
         return Err(Failure::new(format!("there is no database {path}")).hint("name the server's `--data`"));
     }
-    let store = Store::open(database).await?;
+    Ok(Store::open(database).await?)
+}
+
+async fn link(database: &str, email: &str, address: &str, output: Output) -> Outcome {
+    let store = open(database).await?;
     let path =
         first::link(&store, email, Timestamp::now()).await.doing(|| format!("cannot make a link for {email}"))?;
     let link = format!("{}{path}", address.trim_end_matches('/'));

@@ -1,6 +1,6 @@
 //! Keepers: who tends repositories. The operator of the server adds them; they prove who they are like agents do.
 
-use fleet::MachineId;
+use fleet::{ClientId, MachineId};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, LockType, OnConflict};
 use sea_orm::{
@@ -52,6 +52,17 @@ pub struct MetKeeper {
     pub keeper: Keeper,
     /// How often it has called, as it says.
     pub counter: u64,
+}
+
+/// A machine's key, sealed to a keeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedKey {
+    /// What people call the machine.
+    pub name: String,
+    /// Whose machine it is.
+    pub client: ClientId,
+    /// The key, as only the keeper can open it.
+    pub key: Vec<u8>,
 }
 
 fn keeper(row: keepers::Model) -> Result<Keeper> {
@@ -166,10 +177,12 @@ impl System<'_> {
         Ok(true)
     }
 
-    /// A machine's key as it is sealed to this keeper, and what people call the machine.
-    pub async fn sealed_to(&self, machine: MachineId, public: &[u8; 32]) -> Result<Option<(String, Vec<u8>)>> {
+    /// A machine's key, if it is sealed to this keeper.
+    pub async fn sealed_to(&self, machine: MachineId, public: &[u8; 32]) -> Result<Option<SealedKey>> {
         let row = machines::Entity::find_by_id(machine.uuid()).one(self.store.read()).await?;
         let row = row.filter(|row| row.sealed_to.as_deref() == Some(public.as_slice()));
-        Ok(row.and_then(|row| Some((row.name, row.sealed_key?))))
+        Ok(row.and_then(|row| {
+            Some(SealedKey { name: row.name, client: ClientId::new(row.client), key: row.sealed_key? })
+        }))
     }
 }
