@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cache, cat, check, copy, diff, disk, dump, find, forget, gateway, generate, init, key, list, ls, prune,
-    restore, server, snapshots, stats, tag, unlock, up, version,
+    agent, backup, cache, cat, check, copy, diff, disk, dump, find, forget, gateway, generate, init, key, list, ls,
+    prune, restore, server, snapshots, stats, tag, unlock, up, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -51,6 +51,7 @@ enum Command {
     Cache(cache::Args),
     Gateway(gateway::Args),
     Up(Box<up::Args>),
+    Agent(Box<agent::Args>),
     Server(server::Args),
     Generate(generate::Args),
     Version(version::Args),
@@ -107,6 +108,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Unlock(args) => args.run(&context()?),
         Command::Cache(args) => args.run(&context()?),
         Command::Gateway(args) => args.run(&context()?),
+        Command::Agent(args) => args.run(|| context(), cli.global.output()?),
         Command::Up(args) => args.run(cli.global.output()?),
         Command::Server(args) => args.run(cli.global.output()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),

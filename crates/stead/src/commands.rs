@@ -1,5 +1,6 @@
 //! One file per command. A command's doc comment is its help.
 
+pub(crate) mod agent;
 pub(crate) mod backup;
 pub(crate) mod cache;
 pub(crate) mod cat;
