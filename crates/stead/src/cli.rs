@@ -108,7 +108,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Cache(args) => args.run(&context()?),
         Command::Gateway(args) => args.run(&context()?),
         Command::Up(args) => args.run(cli.global.output()?),
-        Command::Server(args) => args.run(cli.global.output()?),
+        Command::Server(args) => args.run(&context()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),
         Command::Version(args) => args.run(cli.global.output()?),
     }

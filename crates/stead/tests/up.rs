@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -20,7 +21,14 @@ struct Server {
 
 impl Server {
     fn start(folder: &TempDir) -> Server {
-        let mut command = up(folder, &["--plain", "--listen", "127.0.0.1:0"]);
+        Server::start_by(up(folder, &["--plain", "--listen", "127.0.0.1:0"]))
+    }
+
+    fn start_with_tls(folder: &TempDir) -> Server {
+        Server::start_by(up(folder, &["--listen", "127.0.0.1:0"]))
+    }
+
+    fn start_by(mut command: Command) -> Server {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -84,4 +92,74 @@ fn a_link_for_nobody_or_from_nowhere_is_an_error() {
     assert!(command("owner@localhost").contains("there is no database"));
     assert!(Server::start(&folder).stop());
     assert!(command("nobody@localhost").contains("cannot make a link for nobody@localhost"));
+}
+
+fn server_command(folder: &Path, args: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+    command
+        .arg("server")
+        .args(args)
+        .arg("--data")
+        .arg(folder)
+        .env("HOME", folder)
+        .env("STEAD_PASSWORD", "kept elsewhere");
+    command.output().unwrap()
+}
+
+fn told(output: &std::process::Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_server_whose_disk_is_lost_comes_back_as_it_was() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let safe = elsewhere.path().join("safe");
+    let safe = safe.to_str().unwrap();
+    let authority = |folder: &Path| std::fs::read(folder.join("tls/authority.pem")).unwrap();
+    let begun = Server::start_with_tls(&folder);
+    let link = begun.told["link"].as_str().unwrap().to_owned();
+    for round in ["while it runs", "and once more"] {
+        let made = server_command(folder.path(), &["backup", "-r", safe]);
+        assert!(made.status.success(), "{round}: {}", told(&made));
+    }
+    let fingerprint = begun.told["fingerprint"].clone();
+    assert!(begun.stop());
+    let known = authority(folder.path());
+
+    let refused = server_command(folder.path(), &["restore", "-r", safe]);
+    assert!(told(&refused).contains("there is a server"), "{}", told(&refused));
+    drop(folder);
+    let anew = tempfile::tempdir().unwrap();
+    let wrong = server_command(anew.path(), &["restore", "-r", elsewhere.path().to_str().unwrap()]);
+    assert!(!wrong.status.success());
+    let back = server_command(anew.path(), &["restore", "-r", safe]);
+    assert!(back.status.success(), "{}", told(&back));
+    assert_eq!(authority(anew.path()), known);
+    let again = Server::start_with_tls(&anew);
+    assert_eq!(again.told["fingerprint"], fingerprint, "agents that pinned it believe it");
+    assert!(again.told["link"].as_str().is_some_and(|new| new != link), "its owner is known, without a password yet");
+    assert!(again.stop());
+}
+
+#[test]
+fn a_database_moves_to_postgresql_and_a_backup_comes_back_into_it() {
+    let Some(postgres) = testkit::Postgres::start() else { return };
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(Server::start(&folder).stop());
+    let moved_to = postgres.database("moved");
+    let moved = server_command(folder.path(), &["move-database", &moved_to]);
+    assert!(told(&moved).contains("rows of"), "{}", told(&moved));
+    let again = server_command(folder.path(), &["move-database", &moved_to]);
+    assert!(told(&again).contains("give an empty one"), "{}", told(&again));
+
+    let safe = elsewhere.path().join("safe");
+    let safe = safe.to_str().unwrap();
+    let made = server_command(folder.path(), &["backup", "-r", safe, "--database-url", &moved_to]);
+    assert!(made.status.success(), "{}", told(&made));
+    let anew = tempfile::tempdir().unwrap();
+    let url = postgres.database("anew");
+    let back = server_command(anew.path(), &["restore", "-r", safe, "--database-url", &url]);
+    assert!(back.status.success(), "{}", told(&back));
+    let link = server_command(anew.path(), &["link", "owner@localhost", "--database-url", &url]);
+    assert!(told(&link).contains("/welcome/"), "{}", told(&link));
 }

@@ -96,8 +96,9 @@ impl Args {
         let alive = self.demo.then(|| tokio::spawn(demo::alive::go_on(store.clone())));
         let running = Setup { store, door, protection, facade, clock, observer }.start();
         let link = link.map(|path| format!("{address}{path}"));
-        say(output, &address, link.as_deref(), &fingerprint)?;
+        // Whoever reads the address may stop us at once.
         let (cancel, _) = signal::listen()?;
+        say(output, &address, link.as_deref(), &fingerprint)?;
         while !cancel.is_cancelled() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
