@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cache, cat, check, copy, diff, disk, dump, find, forget, gateway, generate, init, key, list, ls, prune,
-    restore, server, snapshots, stats, tag, unlock, up, version,
+    backup, cache, cat, check, copy, diff, disk, dump, find, fleet, forget, gateway, generate, init, key, list, ls,
+    prune, restore, server, snapshots, stats, tag, unlock, up, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -52,6 +52,7 @@ enum Command {
     Gateway(gateway::Args),
     Up(Box<up::Args>),
     Server(server::Args),
+    Fleet(fleet::Args),
     Generate(generate::Args),
     Version(version::Args),
 }
@@ -109,6 +110,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Gateway(args) => args.run(&context()?),
         Command::Up(args) => args.run(cli.global.output()?),
         Command::Server(args) => args.run(&context()?),
+        Command::Fleet(args) => args.run(&context()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),
         Command::Version(args) => args.run(cli.global.output()?),
     }

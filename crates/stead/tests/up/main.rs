@@ -1,55 +1,12 @@
-//! `stead up` from outside: it answers where it says, lets its owner in once, and stops when told.
+//! `stead up` from outside: it answers where it says, lets its owner in once, stops when told, and comes back when lost.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+mod fleet;
+mod running;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use serde_json::Value;
-use tempfile::TempDir;
-
-fn up(folder: &TempDir, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
-    command.args(["up", "--json", "--data"]).arg(folder.path()).args(args);
-    command
-}
-
-struct Server {
-    child: Child,
-    told: Value,
-}
-
-impl Server {
-    fn start(folder: &TempDir) -> Server {
-        Server::start_by(up(folder, &["--plain", "--listen", "127.0.0.1:0"]))
-    }
-
-    fn start_with_tls(folder: &TempDir) -> Server {
-        Server::start_by(up(folder, &["--listen", "127.0.0.1:0"]))
-    }
-
-    fn start_by(mut command: Command) -> Server {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Server { child, told: serde_json::from_str(&line).unwrap() }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let host = self.told["address"].as_str().unwrap().rsplit('/').next().unwrap();
-        let mut stream = TcpStream::connect(host.replace("localhost", "127.0.0.1")).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn stop(mut self) -> bool {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().success()
-    }
-}
+use running::{Server, up};
 
 #[test]
 fn a_server_answers_where_it_says_and_stops_when_told() {
