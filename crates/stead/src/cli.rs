@@ -108,7 +108,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Unlock(args) => args.run(&context()?),
         Command::Cache(args) => args.run(&context()?),
         Command::Gateway(args) => args.run(&context()?),
-        Command::Up(args) => args.run(cli.global.output()?),
+        Command::Up(args) => args.run(&context()?),
         Command::Server(args) => args.run(&context()?),
         Command::Fleet(args) => args.run(&context()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),

@@ -10,9 +10,9 @@ use sea_orm::{
 };
 
 use crate::entity::{
-    alerts, audit, clients, codes, copies, days_in_use, destinations, drills, grants, heartbeats, jobs, links,
-    machines, memberships, notifications, people, policies, receipts, repositories, runs, sessions, settings, silences,
-    sites, tenants, tokens,
+    alerts, audit, clients, codes, copies, days_in_use, destinations, drills, grants, heartbeats, jobs,
+    keeper_accounts, keepers, links, machines, memberships, notifications, people, policies, receipts, received_days,
+    repositories, runs, sessions, settings, silences, sites, tenants, tokens,
 };
 use crate::{Error, Result, Store};
 
@@ -49,6 +49,9 @@ macro_rules! tables {
             drills,
             repositories,
             receipts,
+            received_days,
+            keepers,
+            keeper_accounts,
             alerts,
             silences,
             notifications,

@@ -1,6 +1,7 @@
 //! `stead server`: what the operator of a server does beside it.
 
 mod backup;
+mod keeper;
 mod link;
 mod move_database;
 pub(crate) mod own_backup;
@@ -33,6 +34,11 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     MoveDatabase(move_database::Args),
+    /// Keepers: who tends repositories
+    Keeper {
+        #[command(subcommand)]
+        verb: keeper::Verb,
+    },
 }
 
 /// A server that is not running, or runs beside us.
@@ -54,15 +60,16 @@ impl Args {
             Command::Backup(args) => args.run(&site, context, runtime.handle()),
             Command::Restore(args) => args.run(&site, context, runtime.handle()),
             Command::MoveDatabase(args) => runtime.block_on(args.run(&site, context.output())),
+            Command::Keeper { verb } => runtime.block_on(verb.run(&site, context.output())),
         }
     }
 }
 
 impl Site {
-    /// Opening would make an empty one.
-    fn require_database(&self) -> Outcome {
+    /// Opens its database, which must be there.
+    async fn open(&self) -> Outcome<Store> {
         match self.database_file().filter(|path| !path.exists()) {
-            None => Ok(()),
+            None => Ok(Store::open(&self.database).await?),
             Some(path) => {
                 Err(Failure::new(format!("there is no database {}", path.display())).hint("name the server's `--data`"))
             }

@@ -1,6 +1,5 @@
 //! `stead server backup`: the server's own safety, made now.
 
-use store::Store;
 use tokio::runtime::Handle;
 
 use super::Site;
@@ -19,8 +18,7 @@ pub(crate) struct Args {}
 
 impl Args {
     pub(super) fn run(self, site: &Site, context: &Context, handle: &Handle) -> Outcome {
-        site.require_database()?;
-        let store = handle.block_on(Store::open(&site.database))?;
+        let store = handle.block_on(site.open())?;
         let backup = OwnBackup::of(site.place.root(), context);
         let made = backup.make(&store, handle)?;
         let output = context.output();

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use server::first;
-use store::Store;
 
 use super::Site;
 use crate::failure::{Doing, Outcome};
@@ -29,8 +28,7 @@ struct Made<'a> {
 
 impl Args {
     pub(super) async fn run(self, site: &Site, output: Output) -> Outcome {
-        site.require_database()?;
-        let (store, email) = (Store::open(&site.database).await?, &self.email);
+        let (store, email) = (site.open().await?, &self.email);
         let path =
             first::link(&store, email, Timestamp::now()).await.doing(|| format!("cannot make a link for {email}"))?;
         let link = format!("{}{path}", self.address.trim_end_matches('/'));

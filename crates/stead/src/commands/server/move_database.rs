@@ -29,8 +29,7 @@ struct MovedRows {
 
 impl Args {
     pub(super) async fn run(self, site: &Site, output: Output) -> Outcome {
-        site.require_database()?;
-        let from = Store::open(&site.database).await?;
+        let from = site.open().await?;
         let to = Store::open(&self.to).await?;
         let moved = from.transfer(&to).await.doing(|| "cannot move the database; nothing was written".into())?;
         for moved in &moved {
