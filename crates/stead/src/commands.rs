@@ -10,6 +10,7 @@ pub(crate) mod diff;
 pub(crate) mod disk;
 pub(crate) mod dump;
 pub(crate) mod find;
+pub(crate) mod fleet;
 pub(crate) mod forget;
 pub(crate) mod gateway;
 pub(crate) mod generate;
