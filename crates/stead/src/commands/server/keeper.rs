@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use store::{KeeperId, NewKeeper};
 
+use super::Site;
 use crate::failure::{Doing, Failure, Outcome};
 use crate::output::Output;
 
@@ -38,8 +39,8 @@ struct Shown<'a> {
 }
 
 impl Verb {
-    pub(super) async fn run(self, database: &str, output: Output) -> Outcome {
-        let store = super::open(database).await?;
+    pub(super) async fn run(self, site: &Site, output: Output) -> Outcome {
+        let store = site.open().await?;
         if let Verb::Add { name, identity, public } = self {
             let now = Timestamp::now();
             let (identity, public) = (key("identity", &identity)?, key("public key", &public)?);
