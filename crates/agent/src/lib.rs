@@ -1,1 +1,3 @@
 //! Dials out, runs jobs, survives the road.
+
+pub mod sealed;
