@@ -38,6 +38,9 @@ pub enum Error {
     /// A disk image, or the files in it.
     #[error(transparent)]
     Files(#[from] disks::files::FilesError),
+    /// A disk image.
+    #[error(transparent)]
+    Image(#[from] disks::image::ImageError),
     /// Something that cannot be done, as a sentence.
     #[error("{0}")]
     Refused(String),

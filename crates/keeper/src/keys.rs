@@ -14,8 +14,8 @@ use crate::{Error, Result, home};
 
 mod opener;
 
-pub use opener::Opener;
 use opener::How;
+pub use opener::Opener;
 
 /// The keys, open. Overwritten when dropped.
 pub struct Keys {
@@ -79,7 +79,11 @@ impl Keys {
         let vault = opener.open(&stored.opens_with)?;
         let sealed = hex::decode(&stored.sealed).map_err(|_| damaged(path))?;
         let plain = vault.open(about(&stored.identity, &stored.public).as_bytes(), &sealed).map_err(|_| {
-            Error::Keys(format!("cannot open the keys in {}: wrong {}, or they were changed", path.display(), opener.word()))
+            Error::Keys(format!(
+                "cannot open the keys in {}: wrong {}, or they were changed",
+                path.display(),
+                opener.word()
+            ))
         })?;
         let secrets = serde_json::from_slice(&plain).map_err(|_| damaged(path))?;
         Keys::of(secrets).ok_or_else(|| damaged(path))
@@ -135,7 +139,10 @@ impl Stored {
         let stored: Stored = serde_json::from_slice(&text).map_err(|_| damaged(path))?;
         match stored.version {
             1 => Ok(stored),
-            version => Err(Error::Keys(format!("the keys in {} are of version {version}; this program knows 1", path.display()))),
+            version => Err(Error::Keys(format!(
+                "the keys in {} are of version {version}; this program knows 1",
+                path.display()
+            ))),
         }
     }
 }
@@ -210,7 +217,8 @@ mod tests {
         let public = Keys::init(&path, &opener).unwrap().public().public;
         let text = std::fs::read_to_string(&path).unwrap();
         let other = sealed::generate().unwrap().public;
-        std::fs::write(&path, text.replace(&format!("\"public\": \"{public}\""), &format!("\"public\": \"{other}\""))).unwrap();
+        std::fs::write(&path, text.replace(&format!("\"public\": \"{public}\""), &format!("\"public\": \"{other}\"")))
+            .unwrap();
         assert!(Keys::open(&path, &opener).is_err());
     }
 }

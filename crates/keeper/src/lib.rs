@@ -8,12 +8,14 @@
 //! # Recovery sheets
 //! A client's recovery password is 24 groups: see [`recovery`] for how it is written, and what the code on a sheet holds.
 
-pub mod catalogue;
 pub mod destination;
 pub mod error;
 pub mod home;
 pub mod keys;
+pub mod memory;
 pub mod recovery;
+pub mod reporter;
+pub mod storage;
 pub mod vault;
 pub mod work;
 

@@ -4,7 +4,7 @@
 //! 24 groups of four characters and a space between, six groups to a line: 96 characters of Crockford's base 32 (digits and
 //! lower-case letters without i, l, o and u), 480 random bits. **The password is all of it, spaces included, as one line.**
 //! Capital letters, missing or further spaces, and o, i, l for 0, 1, 1 are mended by [`tidy`] wherever stead asks for it;
-//! restic takes it exactly as it is printed. The last two characters of every group are no check: a wrong one opens nothing.
+//! restic takes it exactly as it is printed. There are no check characters: a wrong one opens nothing.
 //!
 //! # The code on a sheet
 //! A QR code holds `stead-recovery:1:<client's id>:<the password without spaces>`, in capital letters so that the code is

@@ -44,14 +44,16 @@ impl Vault {
     pub fn seal(&self, about: &[u8], plain: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut text = plain.to_vec();
-        let sealed = self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(about), &mut text);
+        let sealed =
+            self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(about), &mut text);
         sealed.expect("no text here comes near 256 GiB");
         [&nonce[..], &text].concat()
     }
 
     /// Opens what was sealed with the same `about`.
     pub fn open(&self, about: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let wrong = || Error::Keys("cannot open what the keeper sealed: its key is another one, or it was changed".into());
+        let wrong =
+            || Error::Keys("cannot open what the keeper sealed: its key is another one, or it was changed".into());
         let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
         let mut text = Zeroizing::new(text.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);

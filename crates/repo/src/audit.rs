@@ -62,7 +62,8 @@ pub struct Audit {
 pub fn audit(repo: &Repository, known: &dyn Fn(&Audited) -> bool, progress: &dyn Progress) -> Result<Audit> {
     let mut audit = Audit::default();
     let entries = unknown_entries(repo, known, &mut audit.known)?;
-    let bytes = entries.iter().map(|(_, pack, _)| pack.blobs.iter().map(|blob| u64::from(blob.length)).sum::<u64>()).sum();
+    let bytes =
+        entries.iter().map(|(_, pack, _)| pack.blobs.iter().map(|blob| u64::from(blob.length)).sum::<u64>()).sum();
     progress.begin(Step::AuditPacks, Amount { items: entries.len() as u64, bytes });
     let found = Mutex::new(audit);
     workers::for_each(Workers::readers(repo), entries, Auditor::new, |auditor, (index, pack, audited)| {
@@ -172,7 +173,10 @@ impl Auditor {
             match opened {
                 Ok(_) => {}
                 Err(Error::DamagedBlob { reason, .. }) => {
-                    return Ok(Some(format!("blob {} in it is not what its name says: {reason}", entry.blob.id.short())));
+                    return Ok(Some(format!(
+                        "blob {} in it is not what its name says: {reason}",
+                        entry.blob.id.short()
+                    )));
                 }
                 Err(error) => return Err(error),
             }

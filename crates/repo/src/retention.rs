@@ -261,8 +261,10 @@ pub fn apply_by(
         return Err(Error::Invalid(format!("{refusal}: the policy keeps none of its {}", decision.remove.len())));
     }
     decide_partial(times.newest_first(partial)?, newest_complete, &mut decision);
-    decision.keep.extend(unlisted.into_iter().map(|(id, snapshot)| {
-        Kept { id, snapshot, reasons: vec!["when it was received is not known".to_owned()] }
+    decision.keep.extend(unlisted.into_iter().map(|(id, snapshot)| Kept {
+        id,
+        snapshot,
+        reasons: vec!["when it was received is not known".to_owned()],
     }));
     Ok(decision)
 }

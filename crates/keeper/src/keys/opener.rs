@@ -24,7 +24,12 @@ pub enum Opener {
 pub(super) enum How {
     KeyFile,
     /// scrypt of a passphrase.
-    Passphrase { log_n: u8, r: u32, p: u32, salt: String },
+    Passphrase {
+        log_n: u8,
+        r: u32,
+        p: u32,
+        salt: String,
+    },
 }
 
 /// 64 MiB and some tenths of a second.
@@ -78,7 +83,9 @@ impl Opener {
                 })?;
                 Ok(Vault::new(&key))
             }
-            (Opener::Passphrase(phrase), How::Passphrase { log_n, r, p, salt }) => stretched(phrase, *log_n, *r, *p, salt),
+            (Opener::Passphrase(phrase), How::Passphrase { log_n, r, p, salt }) => {
+                stretched(phrase, *log_n, *r, *p, salt)
+            }
             (Opener::File(_), How::Passphrase { .. }) => {
                 Err(Error::Keys("the keys were sealed with a passphrase, not with a key file".into()))
             }

@@ -198,10 +198,11 @@ fn groups_are_made_by_host_and_sorted_paths() {
 
 #[test]
 fn by_the_time_of_receipt_a_clock_that_lies_moves_nothing_and_what_was_not_received_stays() {
-    let stored: Vec<Stored> = ["2026-11-15T10:00:00Z", "2031-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2026-11-16T10:00:00Z"]
-        .into_iter()
-        .map(snapshot)
-        .collect();
+    let stored: Vec<Stored> =
+        ["2026-11-15T10:00:00Z", "2031-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2026-11-16T10:00:00Z"]
+            .into_iter()
+            .map(snapshot)
+            .collect();
     let receipts = ["2026-11-15T10:00:00Z", "2026-11-16T10:00:00Z", "2026-11-17T10:00:00Z"];
     let received = stored.iter().zip(receipts).map(|((id, _), time)| (*id, time.parse().unwrap())).collect();
     let policy = Policy { last: Quota::Count(1), ..Policy::default() };
