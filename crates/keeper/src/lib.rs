@@ -8,15 +8,25 @@
 //! # Recovery sheets
 //! A client's recovery password is 24 groups: see [`recovery`] for how it is written, and what the code on a sheet holds.
 
+mod answer;
+pub mod catalogue;
+mod desk;
 pub mod destination;
 pub mod error;
 pub mod home;
+mod keeper;
 pub mod keys;
+mod link;
 pub mod memory;
+mod outlet;
 pub mod recovery;
 pub mod reporter;
+mod sites;
 pub mod storage;
+mod task;
 pub mod vault;
 pub mod work;
 
 pub use error::{Error, Result};
+pub use keeper::{Notice, Setup, run};
+pub use link::{Dial, LinkError};

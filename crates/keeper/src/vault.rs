@@ -33,11 +33,16 @@ impl Vault {
 
     /// Another vault, for one purpose: who has its key learns nothing of this one's.
     pub fn of(&self, purpose: &str) -> Vault {
+        Vault::new(&self.secret(purpose))
+    }
+
+    /// A secret for one purpose.
+    pub fn secret(&self, purpose: &str) -> Zeroizing<[u8; KEY]> {
         let mut key = Zeroizing::new([0; KEY]);
         let purpose = [purpose.as_bytes()];
         let derived = self.prk.expand(&purpose, Bytes(KEY)).expect("32 bytes are not too many");
         derived.fill(&mut *key).expect("the length that was asked for");
-        Vault::new(&key)
+        key
     }
 
     /// Seals `plain`, bound to `about`: nonce, ciphertext, tag.

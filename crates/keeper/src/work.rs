@@ -7,6 +7,7 @@ use api::wire::keeper::{Found, Work};
 use backend::Clock;
 use fleet::{ClientId, Drill, JobKind, MachineId, Outcome};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use repo::Repository;
 use repo::audit::{Audited, audit};
 use repo::key::KeyOrigin;
@@ -59,6 +60,8 @@ pub struct Shop {
     pub drills: PathBuf,
     /// Names of what is stored.
     pub catalogue: PathBuf,
+    /// Held by who has a catalogue open: each is one file that one may have.
+    pub catalogues: Mutex<()>,
     /// This host and user, for key files.
     pub origin: (String, String),
 }

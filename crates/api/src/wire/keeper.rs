@@ -257,6 +257,9 @@ pub enum Answer {
         places: Vec<Place>,
         /// Whether there are more.
         more: bool,
+        /// Why names may be missing, as a sentence; none: all names are known.
+        #[serde(default)]
+        incomplete: Option<String>,
     },
     /// A download begins.
     Fetching {
