@@ -8,6 +8,7 @@ use store::Store;
 use tokio::sync::watch;
 
 use crate::attempts::Attempts;
+use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
 use crate::problem::Problem;
 
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) facade: Facade,
     pub(crate) attempts: Attempts,
+    pub(crate) rounds: Rounds,
     clock: Clock,
     observer: Observer,
     stop: watch::Receiver<bool>,
@@ -57,8 +59,8 @@ impl App {
         observer: Observer,
         stop: watch::Receiver<bool>,
     ) -> App {
-        let attempts = Attempts::default();
-        App(Arc::new(Shared { store, facade, attempts, clock, observer, stop }))
+        let (attempts, rounds) = (Attempts::default(), Rounds::default());
+        App(Arc::new(Shared { store, facade, attempts, rounds, clock, observer, stop }))
     }
 
     /// The time.

@@ -15,6 +15,7 @@ mod frame;
 mod join;
 mod judge;
 pub mod listen;
+mod notify;
 pub mod observer;
 mod page;
 mod pages;

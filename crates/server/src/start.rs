@@ -11,7 +11,7 @@ use crate::app::{App, Clock, Facade};
 use crate::authority::Certificate;
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
-use crate::{judge, routes};
+use crate::{judge, notify, routes};
 
 /// A certificate of ours is good for 397 days, and replaced much earlier.
 const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
@@ -37,6 +37,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     answers: JoinHandle<()>,
     judges: JoinHandle<()>,
+    notifies: [JoinHandle<()>; 2],
     renews: Option<JoinHandle<()>>,
 }
 
@@ -53,10 +54,11 @@ impl Setup {
         };
         let app = App::new(store, facade, clock, observer, stopped.clone());
         let judges = tokio::spawn(judge::run(app.clone()));
+        let notifies = [tokio::spawn(notify::run(app.clone())), tokio::spawn(notify::watchdog::run(app.clone()))];
         let mut stopped = stopped;
         let told = async move { _ = stopped.wait_for(|stop| *stop).await };
         let answers = tokio::spawn(door.serve(routes::router(app), told));
-        Running { stop, answers, judges, renews }
+        Running { stop, answers, judges, notifies, renews }
     }
 }
 
@@ -66,6 +68,9 @@ impl Running {
         _ = self.stop.send(true);
         _ = self.answers.await;
         _ = self.judges.await;
+        for notifies in self.notifies {
+            _ = notifies.await;
+        }
         if let Some(renews) = self.renews {
             renews.abort();
         }

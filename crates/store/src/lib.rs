@@ -51,7 +51,7 @@ pub use run::RunRow;
 pub use secret::{Secret, SecretHash};
 pub use session::{Session, SessionId};
 pub use system::{
-    Beat, Enrolled, Enrolment, Met, Notification, Receipt, RepositoryUse, SignIn, System, Taken, TenantBoard,
+    Beat, Enrolled, Enrolment, Met, Notification, Receipt, RepositoryUse, Retold, SignIn, System, Taken, TenantBoard,
 };
 pub use token::{Token, TokenId};
 pub use view::View;
