@@ -11,6 +11,9 @@ use crate::app::App;
 /// How long a job is a machine's after it was last heard of.
 const LEASE: SignedDuration = SignedDuration::from_mins(15);
 
+/// How long a machine may be away and still hear that an order was called back.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(14 * 24);
+
 /// Jobs that are handed out at once.
 const AT_ONCE: u64 = 4;
 
@@ -23,8 +26,12 @@ fn worker(machine: MachineId) -> String {
     format!("agent:{machine}")
 }
 
-/// Tells an agent once more what it had been given to do.
+/// Tells an agent once more what it had been given to do, and what was called back while it was away.
 pub(super) async fn resume(app: &App, agent: &Agent) -> Result<(), store::Error> {
+    let since = app.now().checked_sub(REMEMBERED).unwrap_or(Timestamp::UNIX_EPOCH);
+    for job in app.store.system().called_back_of(agent.machine, since).await? {
+        agent.line.say(&ToAgent::Cancel { job });
+    }
     for taken in app.store.system().jobs_of(&worker(agent.machine)).await? {
         let (job, attempt) = (taken.row.job.id, taken.attempt);
         if hold(app, job, attempt, lease(app.now())).await? {

@@ -261,6 +261,10 @@ async fn what_is_called_back_declined_or_put_off_is_said_to_whoever_asked() {
     let RunState::Ended { outcome: Outcome::Failed { why }, .. } = &stage.runs().await[0].state else { panic!() };
     assert_eq!(why, "declined: its own settings forbid it");
 
+    drop(caller);
+    let mut caller = Caller::welcomed(&stage.shop, &mut stage.key).await;
+    caller.waits_for(|message: ToAgent| (message == ToAgent::Cancel { job: first }).then_some(())).await;
+
     let third = stage.ask(JobKind::Backup, &Order::Backup { what: None }).await;
     let (taken, _) = order(&mut caller).await;
     let again = stage.shop.now() + SignedDuration::from_mins(10);

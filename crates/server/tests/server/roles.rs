@@ -66,7 +66,8 @@ impl Stage {
 
     async fn alert(&self) -> AlertId {
         let (id, now) = (AlertId::made(self.shop.now(), self.shop.bits()), self.shop.now());
-        let subject = Subject::Machine(self.client, self.machine);
+        // Not the machine that is believed again meanwhile.
+        let subject = Subject::Machine(self.client, MachineId::made(now, self.shop.bits()));
         let key = AlertKey { subject, condition: Condition::Quarantined };
         let seen = Observation { key, finding: Finding::Wrong("HD-SRV1: two machines use one identity".into()) };
         let open = |board: &mut store::TenantBoard| {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod keeper;
+mod limit;
 mod link;
 mod move_database;
 pub(crate) mod own_backup;
@@ -33,6 +34,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Link(link::Args),
+    Limit(limit::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     MoveDatabase(move_database::Args),
@@ -59,6 +61,7 @@ impl Args {
         let runtime = tokio::runtime::Runtime::new()?;
         match self.command {
             Command::Link(args) => runtime.block_on(args.run(&site, context.output())),
+            Command::Limit(args) => runtime.block_on(args.run(&site, context.output())),
             Command::Backup(args) => args.run(&site, context, runtime.handle()),
             Command::Restore(args) => args.run(&site, context, runtime.handle()),
             Command::MoveDatabase(args) => runtime.block_on(args.run(&site, context.output())),

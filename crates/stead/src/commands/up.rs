@@ -3,6 +3,7 @@
 mod books;
 mod demo;
 mod first_backup;
+mod front;
 mod gate;
 mod local_agent;
 pub(crate) mod local_keeper;
@@ -13,10 +14,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fleet::Zone;
 use jiff::Timestamp;
 use serde::Serialize;
-use server::authority::{self, Certificate};
+
 use server::first::{self, Owner};
 use server::listen::{Door, Protection};
 use server::observer::Event;
@@ -28,6 +28,7 @@ use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 use crate::output::Output;
 use first_backup::FirstBackup;
+use front::{Near, near};
 use gate::Gate;
 use local_agent::LocalAgent;
 use local_keeper::LocalKeeper;
@@ -214,37 +215,6 @@ impl Args {
             _ => Ok(None),
         }
     }
-
-    fn protection(&self, place: &Place) -> Outcome<Protection> {
-        let certificate = match (&self.tls_cert, &self.tls_key) {
-            _ if self.plain => return Ok(Protection::Plain),
-            (Some(chain), Some(key)) => Certificate::given(chain, key)?,
-            _ => {
-                let given: Vec<String> = self.name.iter().cloned().collect();
-                let names = authority::names(&given, &platform::hostname(), self.listen.ip());
-                Certificate::own(&place.tls()?, names, Timestamp::now())?
-            }
-        };
-        Ok(Protection::Tls(Arc::new(certificate)))
-    }
-
-    fn facade(&self, door: &Door, protection: &Protection) -> Facade {
-        let address = door.address();
-        let host = match &self.name {
-            Some(name) => name.clone(),
-            None if address.ip().is_unspecified() => platform::hostname(),
-            None if address.ip().is_loopback() => "localhost".into(),
-            None => address.ip().to_string(),
-        };
-        let (scheme, fingerprint, own_authority) = match protection {
-            Protection::Tls(certificate) => ("https", certificate.fingerprint().to_owned(), certificate.is_own()),
-            Protection::Plain => ("http", String::new(), false),
-        };
-        let zone = jiff::tz::TimeZone::system();
-        let zone = zone.iana_name().and_then(|name| Zone::named(name).ok()).unwrap_or_else(Zone::utc);
-        let address = format!("{scheme}://{host}:{}", address.port());
-        Facade { address, fingerprint, own_authority, zone, demo: self.demo }
-    }
 }
 
 /// The parts that protect this machine.
@@ -260,27 +230,6 @@ impl Protected {
         self.agent.stop().await;
         self.keeper.stop().await;
     }
-}
-
-/// How parts of this process reach the server.
-struct Near {
-    /// Its address on this machine.
-    address: String,
-    /// What it is known by; empty without TLS.
-    fingerprint: String,
-}
-
-/// Over the loopback where the server listens there; else at its own address.
-fn near(facade: &Facade, address: SocketAddr) -> Near {
-    let scheme = if facade.fingerprint.is_empty() { "http" } else { "https" };
-    let ip = address.ip();
-    let host = if ip.is_unspecified() || ip.is_loopback() { "localhost".into() } else { address.ip().to_string() };
-    let address = match facade.own_authority || facade.fingerprint.is_empty() {
-        true => format!("{scheme}://{host}:{}", address.port()),
-        // A certificate that was given is good for its own names only.
-        false => facade.address.clone(),
-    };
-    Near { address, fingerprint: facade.fingerprint.clone() }
 }
 
 fn say(output: Output, address: &str, link: Option<&str>, fingerprint: &str) -> Outcome {

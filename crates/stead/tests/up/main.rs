@@ -1,6 +1,7 @@
 //! `stead up` from outside: it answers where it says, lets its owner in once, stops when told, and comes back when lost.
 
 mod fleet;
+mod protects;
 mod running;
 
 use std::path::Path;

@@ -55,6 +55,23 @@ impl System<'_> {
         Ok(rows.into_iter().map(JobId::new).collect())
     }
 
+    /// Jobs of a machine that were called back after somebody had taken them, of those due since a moment; the newest 100.
+    pub async fn called_back_of(&self, machine: MachineId, since: Timestamp) -> Result<Vec<JobId>> {
+        let rows: Vec<Uuid> = jobs::Entity::find()
+            .select_only()
+            .column(jobs::Column::Id)
+            .filter(jobs::Column::Machine.eq(machine.uuid()))
+            .filter(jobs::Column::State.eq(JobState::Cancelled.word()))
+            .filter(jobs::Column::Attempts.gt(0))
+            .filter(jobs::Column::Due.gte(micros(since)))
+            .order_by_desc(jobs::Column::Due)
+            .limit(100)
+            .into_tuple()
+            .all(self.store.read())
+            .await?;
+        Ok(rows.into_iter().map(JobId::new).collect())
+    }
+
     /// A machine, also one that is retired.
     pub async fn machine(&self, id: MachineId) -> Result<Option<Machine>> {
         machines::Entity::find_by_id(id.uuid()).one(self.store.read()).await?.as_ref().map(machine).transpose()

@@ -69,3 +69,59 @@ pub(crate) async fn only_the_right_credential_of_a_trusted_machine_opens_its_rep
     assert!(system.repository(other.machine, &other_key).await.unwrap().is_none());
     assert_eq!(house.store.within(&owner).sealed_key(other.machine).await.unwrap(), Some(vec![1, 2, 3]));
 }
+
+pub(crate) async fn receipts_never_go_back_in_time_and_the_first_snapshot_closes_the_enrolment(house: &House) {
+    let (tenant, owner) = house.owner().await;
+    let client = house.client(&owner, tenant, "Harbour Dental").await;
+    let machine = house.machine(&owner, client, "files", MachineClass::Server, None).await;
+    let system = house.store.system();
+    let receipt = |kind: &str, name: &str, minute| Receipt {
+        machine,
+        kind: kind.into(),
+        name: name.into(),
+        size: 7,
+        sha256: [1; 32],
+        received: after(minute),
+        account: "a".into(),
+    };
+    let closed = async || system.repository_rules(machine).await.unwrap().unwrap().closed;
+    system.receive(&receipt("data", "aa", 60)).await.unwrap();
+    assert!(!closed().await);
+    system.receive(&receipt("snapshots", "bb", 0)).await.unwrap();
+    let late = system.receipt(machine, "snapshots", "bb").await.unwrap().unwrap();
+    assert_eq!((late.received, late.account.as_str()), (after(60), "a"), "a clock that goes back is not believed");
+    assert!(closed().await);
+    system.removed(machine, "snapshots", "bb").await.unwrap();
+    assert!(closed().await, "it stays closed");
+    let day = after(0).to_zoned(jiff::tz::TimeZone::UTC).date();
+    assert_eq!(system.received_on(machine, day).await.unwrap(), (14, 1), "what is removed was received all the same");
+    assert_eq!(system.received_on(machine, day.tomorrow().unwrap()).await.unwrap(), (0, 0));
+    let limits =
+        stead_store::RepositoryRules { closed: false, quota: Some(9), daily_bytes: None, daily_snapshots: Some(3) };
+    system.limit_repository(machine, &limits).await.unwrap();
+    let rules = system.repository_rules(machine).await.unwrap().unwrap();
+    assert_eq!(rules, stead_store::RepositoryRules { closed: true, ..limits }, "limits open nothing");
+}
+
+pub(crate) async fn a_keeper_comes_in_at_the_gateway_while_its_account_is_good(house: &House) {
+    let system = house.store.system();
+    let id = stead_store::KeeperId::made(start(), house.random());
+    let new = stead_store::NewKeeper { id, name: "vault".into(), identity: [1; 32], public: [2; 32] };
+    assert_eq!(system.add_keeper(&new, start()).await.unwrap(), id);
+    let other = stead_store::NewKeeper { identity: [3; 32], public: [4; 32], ..new.clone() };
+    assert!(matches!(system.add_keeper(&other, start()).await, Err(Error::Conflict(_))), "the name is taken");
+    assert_eq!(system.meet_keeper(&[1; 32], 5).await.unwrap().unwrap().keeper.quarantined, None);
+    assert!(system.meet_keeper(&[1; 32], 5).await.unwrap().unwrap().keeper.quarantined.is_some());
+    assert_eq!(system.keeper_counter(id).await.unwrap(), None, "it is not believed");
+    system.add_keeper(&new, start()).await.unwrap();
+    assert_eq!(system.meet_keeper(&[1; 32], 6).await.unwrap().unwrap().keeper.quarantined, None, "added again it is");
+    let (account, secret) = (fleet::version_7(start(), house.random()), Secret::random());
+    let name = account.to_string();
+    system.keep_account(account, id, secret.hash(), start(), after(10)).await.unwrap();
+    let known = stead_store::GatewayAccount::Keeper(secret.hash());
+    assert_eq!(system.gateway_account(&name, after(9)).await.unwrap(), Some(known));
+    assert_eq!(system.gateway_account(&name, after(10)).await.unwrap(), None);
+    system.keep_account(account, id, secret.hash(), after(5), after(20)).await.unwrap();
+    assert_eq!(system.gateway_account(&name, after(10)).await.unwrap(), Some(known));
+    assert_eq!(system.gateway_account("nobody", after(0)).await.unwrap(), None);
+}

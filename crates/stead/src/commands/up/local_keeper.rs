@@ -13,7 +13,7 @@ use store::{KeeperId, NewKeeper, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Near;
+use super::front::Near;
 use super::place::Place;
 use crate::failure::{Doing, Failure, Outcome};
 use crate::open::Context;

@@ -13,7 +13,7 @@ use platform::hardware::System;
 use server::first;
 use store::{CodeId, NewCode, Store};
 
-use super::Near;
+use super::front::Near;
 use super::place::Place;
 use crate::environment;
 use crate::failure::{Doing, Failure, Outcome};
