@@ -117,6 +117,8 @@ routes! {
     Enrol = Get "/enrol", CONFIGURE;
     /// A new code.
     MakeCode = Post "/enrol", CONFIGURE;
+    /// A machine that is backed up by plain restic.
+    MakePlain = Post "/enrol/plain", CONFIGURE;
     /// A code opens nothing any more.
     EndCode = Post "/enrol/{code}/end", CONFIGURE;
 

@@ -9,6 +9,7 @@ pub(crate) mod grants;
 pub(crate) mod machine;
 pub(crate) mod now;
 pub(crate) mod people;
+pub(crate) mod plain;
 pub(crate) mod row;
 pub(crate) mod settings;
 pub(crate) mod sign_in;

@@ -9,7 +9,7 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::frame;
 use crate::pages::{
-    alerts, audit, client, enrol, fleet, grants, machine, now, people, settings, sign_in, silence, welcome,
+    alerts, audit, client, enrol, fleet, grants, machine, now, people, plain, settings, sign_in, silence, welcome,
 };
 use crate::{answer, assets, calls, join};
 
@@ -51,6 +51,7 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::EndGrant => post(grants::end),
         Route::Enrol => get(enrol::get),
         Route::MakeCode => post(enrol::make),
+        Route::MakePlain => post(plain::make),
         Route::EndCode => post(enrol::end),
         Route::Audit => get(audit::get),
         Route::Settings => get(settings::get),

@@ -30,9 +30,9 @@ use crate::open::Context;
 use crate::output::Output;
 use first_backup::FirstBackup;
 use gate::Gate;
-use own_backups::OwnBackups;
 use local_agent::LocalAgent;
 use local_keeper::LocalKeeper;
+use own_backups::OwnBackups;
 use place::Place;
 
 /// Protect this machine, and show every machine and what it needs
