@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use backend::{FileKind, FileName};
 
-use crate::retention::{self, GroupBy, GroupKey, Kept, Policy, Stored};
+use crate::retention::{self, GroupBy, GroupKey, Kept, Policy, Stored, Times};
 use crate::workers::{self, Workers};
 use crate::{Error, Id, Repository, Result, known};
 
@@ -30,6 +30,8 @@ pub struct ForgetOptions {
     pub group_by: GroupBy,
     /// What an empty policy means.
     pub remove_all: RemoveAll,
+    /// By which time snapshots are counted.
+    pub times: Times,
 }
 
 /// What happens to one group. Both lists are newest first.
@@ -60,7 +62,7 @@ impl ForgetPlan {
         }
         let mut groups = Vec::new();
         for (key, snapshots) in retention::group_snapshots(snapshots, options.group_by) {
-            let decision = retention::apply(&options.policy, &key, snapshots, now)?;
+            let decision = retention::apply_by(&options.policy, &key, snapshots, &options.times, now)?;
             let retention::Decision { keep, remove, in_future } = decision;
             groups.push(ForgetGroup { key, keep, remove, in_future });
         }

@@ -2,6 +2,7 @@
 //!
 //! Only this crate knows the format. It never prints, reads the environment or asks the system for the time.
 
+pub mod audit;
 pub mod blob;
 pub mod cancel;
 pub mod check;

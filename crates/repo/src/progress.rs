@@ -14,6 +14,8 @@ pub struct Amount {
 pub enum Step {
     /// Reading the trees of all snapshots; items are trees, the total is not known before.
     WalkTrees,
+    /// Comparing index files with packs; items are packs.
+    AuditPacks,
     /// Reading packs to verify them; items are packs.
     ReadPacks,
     /// Copying what is still used out of packs; items are packs.

@@ -7,6 +7,8 @@
 mod group;
 mod span;
 
+use std::collections::HashMap;
+
 use jiff::{Timestamp, Zoned};
 
 use crate::snapshot::{PARTIAL_TAG, Snapshot};
@@ -222,20 +224,48 @@ pub struct Decision {
     pub in_future: usize,
 }
 
+/// By which time snapshots are counted.
+#[derive(Clone, Debug, Default)]
+pub enum Times {
+    /// By what they say of themselves, in the calendar of the zone offset that they name, as restic does.
+    #[default]
+    Own,
+    /// By the time (UTC) at which somebody whom the machines cannot deceive received them. Those that are not listed are
+    /// kept, and count for nothing.
+    Received(HashMap<Id, Timestamp>),
+}
+
+/// Applies a policy to the snapshots of one group, by their own times. See [`apply_by`].
+pub fn apply(policy: &Policy, key: &GroupKey, group: Vec<Stored>, now: Timestamp) -> Result<Decision> {
+    apply_by(policy, key, group, &Times::Own, now)
+}
+
 /// Applies a policy to the snapshots of one group.
 ///
 /// As in restic, "within" counts from the newest snapshot that does not lie in the future. A policy that would keep no
 /// complete snapshot of a group that has some is an error. A snapshot whose time cannot be read is an error.
-pub fn apply(policy: &Policy, key: &GroupKey, group: Vec<Stored>, now: Timestamp) -> Result<Decision> {
+pub fn apply_by(
+    policy: &Policy,
+    key: &GroupKey,
+    group: Vec<Stored>,
+    times: &Times,
+    now: Timestamp,
+) -> Result<Decision> {
+    let (group, unlisted) = times.split(group);
     let (partial, complete): (Vec<_>, Vec<_>) = group.into_iter().partition(|(_, snapshot)| snapshot.is_partial());
-    let complete = newest_first(complete)?;
+    let complete = times.newest_first(complete)?;
     let newest_complete = complete.first().map(|dated| dated.time.timestamp());
     let mut decision = decide(policy, complete, now);
     if newest_complete.is_some() && decision.keep.is_empty() && !policy.is_empty() {
         let refusal = format!("refusing to delete last snapshot of snapshot group \"{key}\"");
         return Err(Error::Invalid(format!("{refusal}: the policy keeps none of its {}", decision.remove.len())));
     }
-    decide_partial(newest_first(partial)?, newest_complete, &mut decision);
+    decide_partial(times.newest_first(partial)?, newest_complete, &mut decision);
+    decision.keep.extend(unlisted.into_iter().map(|(id, snapshot)| Kept {
+        id,
+        snapshot,
+        reasons: vec!["when it was received is not known".to_owned()],
+    }));
     Ok(decision)
 }
 
@@ -245,14 +275,34 @@ struct Dated {
     time: Zoned,
 }
 
-fn newest_first(snapshots: Vec<Stored>) -> Result<Vec<Dated>> {
-    let dated = |stored: Stored| match stored.1.zoned() {
-        Ok(time) => Ok(Dated { stored, time }),
-        Err(reason) => Err(Error::damaged(backend::FileName::new(backend::FileKind::Snapshot, stored.0), reason)),
-    };
-    let mut dated = snapshots.into_iter().map(dated).collect::<Result<Vec<_>>>()?;
-    dated.sort_by(|a, b| b.time.timestamp().cmp(&a.time.timestamp()).then(b.stored.0.cmp(&a.stored.0)));
-    Ok(dated)
+impl Times {
+    /// Those whose time is known, and the others.
+    fn split(&self, snapshots: Vec<Stored>) -> (Vec<Stored>, Vec<Stored>) {
+        match self {
+            Times::Own => (snapshots, Vec::new()),
+            Times::Received(times) => snapshots.into_iter().partition(|(id, _)| times.contains_key(id)),
+        }
+    }
+
+    fn of(&self, (id, snapshot): &Stored) -> std::result::Result<Zoned, String> {
+        match self {
+            Times::Own => snapshot.zoned(),
+            Times::Received(times) => {
+                let time = times.get(id).ok_or("when it was received is not known")?;
+                Ok(time.to_zoned(jiff::tz::TimeZone::UTC))
+            }
+        }
+    }
+
+    fn newest_first(&self, snapshots: Vec<Stored>) -> Result<Vec<Dated>> {
+        let dated = |stored: Stored| match self.of(&stored) {
+            Ok(time) => Ok(Dated { stored, time }),
+            Err(reason) => Err(Error::damaged(backend::FileName::new(backend::FileKind::Snapshot, stored.0), reason)),
+        };
+        let mut dated = snapshots.into_iter().map(dated).collect::<Result<Vec<_>>>()?;
+        dated.sort_by(|a, b| b.time.timestamp().cmp(&a.time.timestamp()).then(b.stored.0.cmp(&a.stored.0)));
+        Ok(dated)
+    }
 }
 
 /// One rule while the snapshots pass by, newest first.

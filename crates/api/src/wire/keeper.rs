@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{Destination, DestinationId, Distance, Drill, JobKind, Keep, MachineId, Outcome, Report, RunId};
+use fleet::{ClientId, Destination, DestinationId, Distance, Drill, JobKind, Keep, MachineId, Outcome, Report, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,9 @@ pub enum ToKeeper {
 pub struct Kept {
     /// Which.
     pub machine: MachineId,
+    /// Whose it is: copies are opened by that client's recovery password. None from servers that did not say it yet.
+    #[serde(default)]
+    pub client: Option<ClientId>,
     /// What people call it.
     pub name: String,
     /// The key of its repository, sealed to this keeper, in hexadecimal digits.
@@ -254,6 +257,9 @@ pub enum Answer {
         places: Vec<Place>,
         /// Whether there are more.
         more: bool,
+        /// Why names may be missing, as a sentence; none: all names are known.
+        #[serde(default)]
+        incomplete: Option<String>,
     },
     /// A download begins.
     Fetching {

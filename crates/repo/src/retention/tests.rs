@@ -195,3 +195,21 @@ fn groups_are_made_by_host_and_sorted_paths() {
     assert_eq!(by_tags.keys().map(|key| key.tags.len()).collect::<Vec<_>>(), [0, 1]);
     assert!("hosts,sizes".parse::<GroupBy>().is_err());
 }
+
+#[test]
+fn by_the_time_of_receipt_a_clock_that_lies_moves_nothing_and_what_was_not_received_stays() {
+    let stored: Vec<Stored> =
+        ["2026-11-15T10:00:00Z", "2031-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2026-11-16T10:00:00Z"]
+            .into_iter()
+            .map(snapshot)
+            .collect();
+    let receipts = ["2026-11-15T10:00:00Z", "2026-11-16T10:00:00Z", "2026-11-17T10:00:00Z"];
+    let received = stored.iter().zip(receipts).map(|((id, _), time)| (*id, time.parse().unwrap())).collect();
+    let policy = Policy { last: Quota::Count(1), ..Policy::default() };
+    let times = Times::Received(received);
+    let decision = apply_by(&policy, &GroupKey::default(), stored, &times, NOW.parse().unwrap()).unwrap();
+    let times = |kept: &Kept| kept.snapshot.time.clone();
+    assert_eq!(decision.keep.iter().map(times).collect::<Vec<_>>(), ["1999-01-01T00:00:00Z", "2026-11-16T10:00:00Z"]);
+    let removed: Vec<&str> = decision.remove.iter().map(|(_, snapshot)| snapshot.time.as_str()).collect();
+    assert_eq!(removed, ["2031-01-01T00:00:00Z", "2026-11-15T10:00:00Z"]);
+}

@@ -145,7 +145,7 @@ fn may_handle(visitor: &Visitor, client: ClientId) -> bool {
 fn state(condition: Condition) -> State {
     match condition {
         Condition::Silent | Condition::Offsite | Condition::Proven => State::Late,
-        Condition::Backup | Condition::Storage | Condition::Quarantined => State::Failed,
+        Condition::Backup | Condition::Storage | Condition::Quarantined | Condition::Messages => State::Failed,
     }
 }
 

@@ -1,8 +1,11 @@
 //! The server from outside: real connections, a real database, no knowledge of its insides.
 
 mod browser;
+mod caller;
+mod calls;
 mod escaped;
 mod firms;
+mod keepers;
 mod limits;
 mod looks;
 mod roles;

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use crate::browser::Browser;
 
+/// What callers pin; any text, because only callers compare it.
+pub(crate) const FINGERPRINT: &str = "AA:BB";
+
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "four words of mine";
 
@@ -46,9 +49,33 @@ impl Shop {
         .await
     }
 
+    /// Another server on a database, with a clock and identities of its own.
+    pub(crate) async fn on(database: &str, number: u64) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let shop = Shop::at(Store::open(database).await.unwrap(), folder, |_| Protection::Plain).await;
+        shop.drawn.store(number << 32, Ordering::SeqCst);
+        shop
+    }
+
     async fn with(protection: impl FnOnce(&TempDir) -> Protection) -> Shop {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("stead.db").display())).await.unwrap();
+        Shop::at(store, folder, protection).await
+    }
+
+    /// The same server once more, after its process ended and began again: at another port, and it knows only what is
+    /// stored.
+    pub(crate) async fn begun_again(mut self) -> Shop {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        let drawn = self.drawn.load(Ordering::SeqCst);
+        let shop = Shop::at(self.store, self.folder, |_| Protection::Plain).await;
+        shop.drawn.store(drawn, Ordering::SeqCst);
+        shop
+    }
+
+    async fn at(store: Store, folder: TempDir, protection: impl FnOnce(&TempDir) -> Protection) -> Shop {
         let protection = protection(&folder);
         let door = Door::open("127.0.0.1:0".parse().unwrap(), &protection).await.unwrap();
         let address = door.address();
@@ -56,7 +83,7 @@ impl Shop {
         let origin = format!("{scheme}://127.0.0.1:{}", address.port());
         let facade = Facade {
             address: origin.clone(),
-            fingerprint: String::new(),
+            fingerprint: FINGERPRINT.into(),
             own_authority: true,
             zone: Zone::utc(),
             demo: false,
@@ -128,25 +155,36 @@ impl Shop {
 
     /// A machine of the client.
     pub(crate) async fn machine(&self, owner: &str, client: ClientId, name: &str) -> MachineId {
+        let mut identity = [0; 32];
+        identity[22..].copy_from_slice(&self.bits());
+        self.machine_by(owner, client, name, identity).await.0
+    }
+
+    /// A machine of the client that proves itself with this key, and what it shows to the gateway.
+    pub(crate) async fn machine_by(
+        &self,
+        owner: &str,
+        client: ClientId,
+        name: &str,
+        identity: [u8; 32],
+    ) -> (MachineId, Secret) {
         let scope = self.scope(owner).await;
         let (id, expires) = (CodeId::made(self.now(), self.bits()), self.now() + SignedDuration::from_hours(1));
         let new = NewCode { id, client, class: MachineClass::Server, policy: None, uses: 1, expires };
         let secret = Secret::random();
         self.store.within(&scope).add_code(&new, &secret).await.unwrap();
-        let machine = MachineId::made(self.now(), self.bits());
-        let mut identity = [0; 32];
-        identity[22..].copy_from_slice(&self.bits());
+        let (machine, credential) = (MachineId::made(self.now(), self.bits()), Secret::random());
         let new = Enrolment {
             machine,
             name: name.into(),
             identity: Some(identity),
             hardware: None,
             sealed_key: None,
-            credential: Secret::random().hash(),
+            credential: credential.hash(),
         };
         self.store.system().enrol(&secret, &new, self.now()).await.unwrap();
         self.store.system().judge(&[machine], None, self.now()).await.unwrap();
-        machine
+        (machine, credential)
     }
 
     /// A grant of a week.

@@ -180,7 +180,7 @@ impl Args {
             return Ok(ForgetPlan::of(snapshots));
         }
         let remove_all = if self.unsafe_allow_remove_all { RemoveAll::Allow } else { RemoveAll::Refuse };
-        let options = ForgetOptions { policy, group_by: self.group_by, remove_all };
+        let options = ForgetOptions { policy, group_by: self.group_by, remove_all, ..ForgetOptions::default() };
         ForgetPlan::by_policy(snapshots, &options, context.now()).map_err(|error| {
             Failure::from(error)
                 .hint("say what to keep, for example `--keep-daily 7 --keep-weekly 5 --keep-monthly 12`")

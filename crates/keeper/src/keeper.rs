@@ -1,0 +1,249 @@
+//! A keeper at work: on the line with its server, with tasks on its desk, answering what is asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::wire;
+use api::wire::keeper::{FromKeeper, Kept, Question, ToKeeper};
+use backend::Clock;
+use parking_lot::Mutex;
+use repo::lock::LockOwner;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::answer::{Asker, Out, answer};
+use crate::desk::Desk;
+use crate::home::{self, Home};
+use crate::keys::Keys;
+use crate::link::{Dial, Line, LinkError, Waits, call};
+use crate::memory::Memory;
+use crate::outlet::Outlet;
+use crate::sites::Sites;
+use crate::storage::{Access, Gateway, Stop};
+use crate::work::Shop;
+use crate::{Error, Result};
+
+/// Questions that are answered at the same time; others wait.
+const ANSWERS: usize = 8;
+
+/// Messages that wait for the connection: with pieces of 256 KiB about 2 MiB.
+const WAITING: usize = 8;
+
+/// A server that was not heard for so many beats is gone.
+const MISSED_BEATS: u32 = 3;
+
+/// What a keeper is made of.
+pub struct Setup {
+    /// Its directory.
+    pub home: Home,
+    /// Its keys, open.
+    pub keys: Keys,
+    /// Which server it calls.
+    pub dial: Dial,
+    /// Its version, for people.
+    pub version: String,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who we are, for locks and key files.
+    pub owner: LockOwner,
+    /// Tasks at the same time, at least one.
+    pub workers: usize,
+    /// Hears what whoever keeps the keeper should know.
+    pub notice: Arc<dyn Fn(Notice<'_>) + Send + Sync>,
+}
+
+/// Something that whoever keeps the keeper should know.
+#[derive(Clone, Copy, Debug)]
+pub enum Notice<'n> {
+    /// The server has let the keeper in, as this keeper.
+    Welcome(&'n str),
+    /// There is no line; it is tried again after the wait.
+    Away {
+        /// Why.
+        error: &'n LinkError,
+        /// Until the next call.
+        wait: Duration,
+    },
+    /// Something went wrong that is in no answer.
+    Trouble(&'n Error),
+}
+
+/// A keeper with everything that outlives a connection.
+struct Keeper {
+    home: Home,
+    dial: Dial,
+    version: String,
+    notice: Arc<dyn Fn(Notice<'_>) + Send + Sync>,
+    sites: Arc<Sites>,
+    outlet: Arc<Outlet>,
+    desk: Desk,
+    answers: Arc<Semaphore>,
+}
+
+/// Runs until `stop` becomes true. What is in hand then is taken up at the next start.
+///
+/// # Errors
+/// What keeps it from beginning: its memory belongs to another process, or cannot be read.
+pub async fn run(setup: Setup, mut stop: watch::Receiver<bool>) -> Result<()> {
+    let keeper = Keeper::new(setup)?;
+    tokio::select! {
+        () = keeper.keep_calling() => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    let desk = keeper.desk;
+    tokio::task::spawn_blocking(move || desk.close()).await.map_err(|_| Error::Refused("a worker was lost".into()))
+}
+
+/// A connection, and what hangs on it.
+struct Session {
+    line: Line,
+    out: mpsc::Sender<Out>,
+    /// Questions that are being answered.
+    asked: Arc<Mutex<HashMap<u64, Stop>>>,
+    /// The last event that was said.
+    last: u64,
+    /// When the server was heard last.
+    heard: Instant,
+}
+
+impl Drop for Session {
+    /// Nobody waits for answers any more.
+    fn drop(&mut self) {
+        self.asked.lock().values().for_each(Stop::ask);
+    }
+}
+
+impl Keeper {
+    fn new(setup: Setup) -> Result<Keeper> {
+        let Setup { home, keys, dial, version, clock, owner, workers, notice } = setup;
+        let shop = Arc::new(Shop {
+            memory: Memory::open(&home.memory())?,
+            vault: keys.vault().of("files"),
+            secrets: home.destinations(),
+            drills: home.drills(),
+            catalogue: home.catalogue(),
+            catalogues: Mutex::default(),
+            origin: (owner.hostname.clone(), owner.username.clone()),
+        });
+        let access = Access { cache: home.cache(), owner, clock };
+        let sites = Arc::new(Sites::new(keys, access, Arc::clone(&shop)));
+        let outlet = Arc::new(Outlet::new(shop));
+        let desk = Desk::open(Arc::clone(&sites), Arc::clone(&outlet), workers)?;
+        Ok(Keeper { home, dial, version, notice, sites, outlet, desk, answers: Arc::new(Semaphore::new(ANSWERS)) })
+    }
+
+    async fn keep_calling(&self) {
+        let mut waits = Waits::new();
+        loop {
+            let error = match call(&self.dial, &self.sites.keys, &self.sites.shop.memory, &self.version).await {
+                Ok(line) => {
+                    (self.notice)(Notice::Welcome(&line.welcome.you));
+                    waits = Waits::new();
+                    self.talk(line).await
+                }
+                Err(error) => error,
+            };
+            let wait = waits.next();
+            (self.notice)(Notice::Away { error: &error, wait });
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Talks until the line ends, and says why it did.
+    async fn talk(&self, line: Line) -> LinkError {
+        let beat = Duration::from_secs(line.welcome.beat.clamp(1, 3_600).into());
+        let (out, mut waiting) = mpsc::channel(WAITING);
+        let mut session = Session { line, out, asked: Arc::default(), last: 0, heard: Instant::now() };
+        let mut beats = interval(beat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut done = self.say_news(&mut session).await;
+        while done.is_ok() {
+            done = tokio::select! {
+                heard = session.line.hear() => self.hear(&mut session, heard),
+                () = self.outlet.news() => self.say_news(&mut session).await,
+                Some(out) = waiting.recv() => session.send(out).await,
+                _ = beats.tick() => session.beat(beat, self.sites.now()).await,
+            };
+        }
+        done.err().unwrap_or(LinkError::Ended)
+    }
+
+    async fn say_news(&self, session: &mut Session) -> std::result::Result<(), LinkError> {
+        for text in self.outlet.take(&mut session.last)? {
+            session.line.say(Message::text(text)).await?;
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &self,
+        session: &mut Session,
+        heard: std::result::Result<Option<String>, LinkError>,
+    ) -> std::result::Result<(), LinkError> {
+        session.heard = Instant::now();
+        let Some(text) = heard? else { return Ok(()) };
+        let message = wire::read::<ToKeeper>(&text).map_err(|error| LinkError::Nonsense(error.to_string()))?;
+        // What this program does not know was said to a newer one.
+        let Some(message) = message else { return Ok(()) };
+        match message {
+            ToKeeper::Gateway { address, authority, account, credential } => {
+                let authority = self.note_authority(authority)?;
+                self.sites.move_to(Gateway { address, authority, account, credential });
+                self.desk.wake();
+            }
+            ToKeeper::Task { job, machine, work } => self.desk.take(job, machine, work)?,
+            ToKeeper::Cancel { job } => self.desk.cancel(job)?,
+            ToKeeper::Ask { ask, machine, question } => self.ask(session, ask, machine, question),
+            ToKeeper::Forget { ask } => {
+                if let Some(stop) = session.asked.lock().remove(&ask) {
+                    stop.ask();
+                }
+            }
+            ToKeeper::Heard { number } => self.outlet.heard(number)?,
+        }
+        Ok(())
+    }
+
+    fn note_authority(&self, pem: Option<String>) -> Result<Option<std::path::PathBuf>> {
+        let Some(pem) = pem else { return Ok(None) };
+        let path = self.home.authority();
+        home::write_private(&path, pem.as_bytes())?;
+        Ok(Some(path))
+    }
+
+    fn ask(&self, session: &Session, ask: u64, machine: Kept, question: Question) {
+        let stop = Stop::default();
+        session.asked.lock().insert(ask, stop.clone());
+        let (asked, out, sites) = (Arc::clone(&session.asked), session.out.clone(), Arc::clone(&self.sites));
+        let answers = Arc::clone(&self.answers);
+        tokio::spawn(async move {
+            let Ok(_turn) = answers.acquire_owned().await else { return };
+            let asker = Asker { ask, out, stop };
+            // One that stumbles over a repository answers nothing, and the server's patience ends.
+            let _ = tokio::task::spawn_blocking(move || answer(&sites, &machine, question, &asker)).await;
+            asked.lock().remove(&ask);
+        });
+    }
+}
+
+impl Session {
+    async fn send(&mut self, out: Out) -> std::result::Result<(), LinkError> {
+        let message = match out {
+            Out::Text(text) => Message::text(text),
+            Out::Bytes(bytes) => Message::binary(bytes),
+        };
+        self.line.say(message).await
+    }
+
+    /// Says that the keeper is there, and asks whether the server is.
+    async fn beat(&mut self, beat: Duration, at: jiff::Timestamp) -> std::result::Result<(), LinkError> {
+        if self.heard.elapsed() > beat * MISSED_BEATS {
+            return Err(LinkError::Silent);
+        }
+        let text = wire::written(&FromKeeper::Beat { at }).map_err(|error| LinkError::Nonsense(error.to_string()))?;
+        self.line.say(Message::text(text)).await?;
+        self.line.say(Message::Ping(Default::default())).await
+    }
+}
