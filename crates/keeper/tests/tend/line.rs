@@ -1,0 +1,1 @@
+//! On the line with a server.
