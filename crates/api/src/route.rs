@@ -144,6 +144,8 @@ routes! {
     OpenApi = Get "/api/v1/openapi.json", Access::Anyone;
     /// A machine joins by a code.
     ApiEnrol = Post "/api/v1/enrol", Access::Anyone;
+    /// An agent or a keeper calls, and proves by itself who it is.
+    ApiCall = Get "/api/v1/agent", Access::Anyone;
     /// All machines, the worst first, as JSON.
     ApiFleet = Get "/api/v1/fleet", Access::SignedIn;
     /// A machine, as JSON.

@@ -23,6 +23,44 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
+/// The certificate that a gateway shows.
+#[derive(Clone, Debug)]
+pub enum Certificate {
+    /// From files, which may be renewed while it runs.
+    Files(CertificateFiles),
+    /// Whatever this shows at the moment.
+    Shown(Arc<dyn ResolvesServerCert>),
+}
+
+impl From<CertificateFiles> for Certificate {
+    fn from(files: CertificateFiles) -> Certificate {
+        Certificate::Files(files)
+    }
+}
+
+impl Certificate {
+    /// How TLS is spoken with this certificate: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+    pub(crate) fn configuration(&self) -> Result<rustls::ServerConfig, CertificateError> {
+        match self {
+            Certificate::Files(files) => files.configuration(),
+            Certificate::Shown(shown) => {
+                let fail = |source| CertificateError { certificate: PathBuf::from("of the server"), source };
+                speaks(Arc::new(aws_lc_rs::default_provider()), Arc::clone(shown)).map_err(fail)
+            }
+        }
+    }
+}
+
+fn speaks(
+    provider: Arc<CryptoProvider>,
+    shows: Arc<dyn ResolvesServerCert>,
+) -> Result<rustls::ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut configuration = builder.with_no_client_auth().with_cert_resolver(shows);
+    configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(configuration)
+}
+
 /// A certificate that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the certificate {}", certificate.display())]
@@ -50,18 +88,13 @@ struct Current {
 }
 
 impl CertificateFiles {
-    /// How TLS is spoken with this certificate: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1.
-    pub(crate) fn configuration(&self) -> Result<rustls::ServerConfig, CertificateError> {
+    fn configuration(&self) -> Result<rustls::ServerConfig, CertificateError> {
         let fail = |source| CertificateError { certificate: self.certificate.clone(), source };
         let provider = Arc::new(aws_lc_rs::default_provider());
         let key = self.read(&provider).map_err(fail)?;
         let current = Mutex::new(Current { key, changed: self.changed(), looked: Instant::now() });
         let renewed = Renewed { files: self.clone(), provider: Arc::clone(&provider), current };
-        let builder = rustls::ServerConfig::builder_with_provider(provider);
-        let builder = builder.with_safe_default_protocol_versions().map_err(|error| fail(error.into()))?;
-        let mut configuration = builder.with_no_client_auth().with_cert_resolver(Arc::new(renewed));
-        configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(configuration)
+        speaks(provider, Arc::new(renewed)).map_err(fail)
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Box<dyn std::error::Error + Send + Sync>> {

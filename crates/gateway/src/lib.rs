@@ -33,7 +33,7 @@ mod visit;
 
 pub use access::{Access, AccessError, Account, Enrolment, FileAccess, Holder, Limits, NewAccount, Reach, Rules};
 pub use attempts::AttemptLimits;
-pub use certificate::{CertificateError, CertificateFiles};
+pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use connection::ConnectionLimits;
 pub use credential::{Secret, SecretHash};
 pub use gateway::{Gateway, Options};

@@ -23,7 +23,7 @@ use crate::body::Pace;
 use crate::connection::{Count, Counted, protocol};
 use crate::patience::Patient;
 use crate::service::Service;
-use crate::{CertificateError, CertificateFiles, ConnectionLimits, Gateway, Meter, Viewer};
+use crate::{Certificate, CertificateError, ConnectionLimits, Gateway, Meter, Viewer};
 
 /// So long requests that are being answered may still take when the server ends.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ pub struct ServerOptions {
     /// The address; port 0 is a free one.
     pub listen: SocketAddr,
     /// Speaks TLS with this certificate; without one, plain HTTP, which is for this machine or behind something that does.
-    pub certificate: Option<CertificateFiles>,
+    pub certificate: Option<Certificate>,
     /// Shows figures at `/metrics` to whom they are for.
     pub meter: Option<(Meter, Viewer)>,
     /// What connections may cost.
@@ -71,7 +71,7 @@ impl Server {
     /// Listens from now on.
     pub fn start(gateway: Gateway, options: ServerOptions) -> Result<Server, ServerError> {
         let fail = |source| ServerError::Listen { address: options.listen, source };
-        let tls = options.certificate.as_ref().map(CertificateFiles::configuration).transpose()?;
+        let tls = options.certificate.as_ref().map(Certificate::configuration).transpose()?;
         let tls = tls.map(|configuration| TlsAcceptor::from(Arc::new(configuration)));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.thread_name("gateway").enable_all().build().map_err(fail)?;

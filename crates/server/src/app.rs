@@ -8,6 +8,7 @@ use store::Store;
 use tokio::sync::watch;
 
 use crate::attempts::Attempts;
+use crate::calls::Calls;
 use crate::observer::{Event, Observer};
 use crate::problem::Problem;
 
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) facade: Facade,
     pub(crate) attempts: Attempts,
+    /// Agents and keepers that are connected.
+    pub(crate) calls: Calls,
     clock: Clock,
     observer: Observer,
     stop: watch::Receiver<bool>,
@@ -58,7 +61,8 @@ impl App {
         stop: watch::Receiver<bool>,
     ) -> App {
         let attempts = Attempts::default();
-        App(Arc::new(Shared { store, facade, attempts, clock, observer, stop }))
+        let calls = Calls::default();
+        App(Arc::new(Shared { store, facade, attempts, calls, clock, observer, stop }))
     }
 
     /// The time.

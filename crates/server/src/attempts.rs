@@ -38,6 +38,7 @@ pub(crate) struct Attempts {
     pair: Limit,
     address: Limit,
     account: Limit,
+    calls: Limit,
 }
 
 impl Default for Attempts {
@@ -48,6 +49,7 @@ impl Default for Attempts {
             pair: Limit::new(times(8), Duration::from_secs(30)),
             address: Limit::new(times(40), Duration::from_secs(10)),
             account: Limit::new(times(100), Duration::from_secs(10)),
+            calls: Limit::new(times(1_000), Duration::from_millis(100)),
         }
     }
 }
@@ -59,6 +61,11 @@ impl Attempts {
         self.address.check(self.slot(&network))?;
         self.pair.check(self.slot(&(&account, &network)))?;
         self.account.check(self.slot(&account))
+    }
+
+    /// Counts one call of an agent or keeper: many of them may stand behind one address, and come back at once.
+    pub(crate) fn count_call(&self, address: IpAddr) -> Result<(), Wait> {
+        self.calls.check(self.slot(&network(address)))
     }
 
     fn slot(&self, key: &impl std::hash::Hash) -> u16 {

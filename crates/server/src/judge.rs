@@ -52,6 +52,13 @@ pub(crate) async fn at_once(app: &App, machine: MachineId) -> Result<(), Problem
     judge(app, &[machine], app.now()).await
 }
 
+/// Something that judging does not find: it opens an alert, or closes one.
+pub(crate) async fn observed(app: &App, tenant: TenantId, seen: Observation) -> Result<(), Problem> {
+    let (bits, now) = (app.random()?, app.now());
+    app.store.system().on_board(tenant, now, move |board| observe(board, vec![seen], bits, now)).await?;
+    Ok(())
+}
+
 async fn judge(app: &App, machines: &[MachineId], now: Timestamp) -> Result<(), Problem> {
     if machines.is_empty() {
         return Ok(());

@@ -3,17 +3,22 @@
 //! [`Door::open`](listen::Door::open) takes the address, [`serve`] answers until it is told to stop. What is wrong inside
 //! is told to the [`Observer`](observer::Observer) that was passed in; nothing is printed.
 
+mod allowance;
 mod answer;
 mod app;
 mod assets;
 mod attempts;
 pub mod authority;
+mod calls;
 mod code;
+mod due;
 pub mod first;
 mod form;
 mod frame;
+pub mod gateway;
 mod join;
 mod judge;
+mod keepers;
 pub mod listen;
 pub mod observer;
 mod page;

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::allowance::{Allowance, Allowed};
 use crate::authority::Certificate;
 
 /// Connections at once; others wait in the system's queue.
@@ -144,8 +145,11 @@ impl Guest {
 
     async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
         let Guest { app, peer, watcher, place } = self;
+        let allowance = Allowance::default();
+        let stream = Allowed::new(stream, allowance.clone());
         let service = app.map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(allowance.clone());
             request.map(axum::body::Body::new)
         });
         let mut builder = Builder::new(TokioExecutor::new());

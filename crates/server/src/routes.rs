@@ -11,7 +11,7 @@ use crate::frame;
 use crate::pages::{
     alerts, audit, client, enrol, fleet, grants, machine, now, people, settings, sign_in, silence, welcome,
 };
-use crate::{answer, assets, join};
+use crate::{answer, assets, calls, join};
 
 /// Everything that is answered.
 pub(crate) fn router(app: App) -> Router {
@@ -63,6 +63,7 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::EndToken => post(settings::end_token),
         Route::OpenApi => get(answer::open_api),
         Route::ApiEnrol => post(join::enrol),
+        Route::ApiCall => get(calls::take),
         Route::ApiFleet => get(answer::fleet),
         Route::ApiMachine => get(answer::machine),
         Route::ApiAlerts => get(answer::alerts),

@@ -11,7 +11,7 @@ use crate::app::{App, Clock, Facade};
 use crate::authority::Certificate;
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
-use crate::{judge, routes};
+use crate::{calls, due, judge, routes};
 
 /// A certificate of ours is good for 397 days, and replaced much earlier.
 const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
@@ -36,7 +36,7 @@ pub struct Setup {
 pub struct Running {
     stop: watch::Sender<bool>,
     answers: JoinHandle<()>,
-    judges: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
     renews: Option<JoinHandle<()>>,
 }
 
@@ -52,11 +52,16 @@ impl Setup {
             _ => None,
         };
         let app = App::new(store, facade, clock, observer, stopped.clone());
-        let judges = tokio::spawn(judge::run(app.clone()));
+        let tasks = vec![
+            tokio::spawn(judge::run(app.clone())),
+            tokio::spawn(due::run(app.clone())),
+            tokio::spawn(calls::rounds::run(app.clone())),
+            tokio::spawn(calls::diary::run(app.clone())),
+        ];
         let mut stopped = stopped;
         let told = async move { _ = stopped.wait_for(|stop| *stop).await };
         let answers = tokio::spawn(door.serve(routes::router(app), told));
-        Running { stop, answers, judges, renews }
+        Running { stop, answers, tasks, renews }
     }
 }
 
@@ -65,7 +70,9 @@ impl Running {
     pub async fn stop(self) {
         _ = self.stop.send(true);
         _ = self.answers.await;
-        _ = self.judges.await;
+        for task in self.tasks {
+            _ = task.await;
+        }
         if let Some(renews) = self.renews {
             renews.abort();
         }

@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backup, cache, cat, check, copy, diff, disk, dump, find, forget, gateway, generate, init, key, list, ls, prune,
-    restore, server, snapshots, stats, tag, unlock, up, version,
+    agent, backup, cache, cat, check, copy, diff, disk, dump, find, fleet, forget, gateway, generate, init, key, list,
+    ls, prune, restore, server, snapshots, stats, tag, unlock, up, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -51,7 +51,9 @@ enum Command {
     Cache(cache::Args),
     Gateway(gateway::Args),
     Up(Box<up::Args>),
+    Agent(Box<agent::Args>),
     Server(server::Args),
+    Fleet(fleet::Args),
     Generate(generate::Args),
     Version(version::Args),
 }
@@ -107,8 +109,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Unlock(args) => args.run(&context()?),
         Command::Cache(args) => args.run(&context()?),
         Command::Gateway(args) => args.run(&context()?),
-        Command::Up(args) => args.run(cli.global.output()?),
-        Command::Server(args) => args.run(cli.global.output()?),
+        Command::Agent(args) => args.run(|| context(), cli.global.output()?),
+        Command::Up(args) => args.run(&context()?),
+        Command::Server(args) => args.run(&context()?),
+        Command::Fleet(args) => args.run(&context()?),
         Command::Generate(args) => args.run(command(), cli.global.output()?),
         Command::Version(args) => args.run(cli.global.output()?),
     }

@@ -1,5 +1,6 @@
 //! One file per command. A command's doc comment is its help.
 
+pub(crate) mod agent;
 pub(crate) mod backup;
 pub(crate) mod cache;
 pub(crate) mod cat;
@@ -9,6 +10,7 @@ pub(crate) mod diff;
 pub(crate) mod disk;
 pub(crate) mod dump;
 pub(crate) mod find;
+pub(crate) mod fleet;
 pub(crate) mod forget;
 pub(crate) mod gateway;
 pub(crate) mod generate;

@@ -27,7 +27,8 @@ impl DefaultRepository {
         environment::data_directory().map(|below| DefaultRepository::below(&below))
     }
 
-    fn below(data: &Path) -> DefaultRepository {
+    /// The place below a directory.
+    pub(crate) fn below(data: &Path) -> DefaultRepository {
         DefaultRepository { directory: data.join("repository"), password_file: data.join("password") }
     }
 

@@ -246,8 +246,12 @@ impl Context {
             true => place.make_password()?,
             false => self.settings.password.read_new("password for the new repository")?,
         };
-        let location = place.directory.to_string_lossy();
-        let storage = self.storage(&location)?;
+        self.make(&place.directory.to_string_lossy(), &password)?;
+        self.output().notice(place.welcome())
+    }
+
+    /// Makes a repository as we like them.
+    fn make(&self, location: &str, password: &Password) -> Outcome {
         let options = repo::repository::InitOptions {
             chunker: repo::chunk::ChunkerKind::default(),
             chunker_polynomial: None,
@@ -255,9 +259,21 @@ impl Context {
             kdf: password.kdf(),
             origin: self.key_origin(None, None),
         };
-        Repository::init(storage, password.bytes(), &options, self.open_options())
-            .doing(|| format!("cannot make a repository at {location}"))?;
-        self.output().notice(place.welcome())
+        Repository::init(self.storage(location)?, password.bytes(), &options, self.open_options())
+            .doing(|| format!("cannot make a repository at {}", shown(location)))?;
+        Ok(())
+    }
+
+    /// Opens for adding, beside readers and writers; a repository that is not there is made.
+    pub(crate) fn open_or_make(&self) -> Outcome<Opened> {
+        let target = self.target()?;
+        match self.storage(&target.location)?.size(&backend::FileName::CONFIG) {
+            Err(error) if error.class == Class::NotFound => {
+                self.make(&target.location, &target.password.read("password for the new repository")?)?;
+            }
+            _ => {}
+        }
+        self.open(&target, Beside::Writers)
     }
 
     fn open(&self, target: &Target, beside: Beside) -> Outcome<Opened> {
@@ -494,7 +510,7 @@ fn open_with_password(target: &Target, storage: &Arc<dyn Backend>, options: &Ope
 }
 
 /// A location as people may see it: without the password that it may hold.
-fn shown(location: &str) -> String {
+pub(crate) fn shown(location: &str) -> String {
     location.parse::<Location>().map_or_else(|_| location.to_owned(), |location| location.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! Entities: the rows of each table, as SeaORM sees them. What they mean is said in `migrate/0001_first.sql`.
+//! Entities: the rows of each table, as SeaORM sees them. What they mean is said in `migrate/*.sql`.
 
 use sea_orm::entity::prelude::*;
 
@@ -108,6 +108,7 @@ entity!(machines, "machines", {
     bar: String,
     judged: i64,
     recheck: i64,
+    sealed_to: Option<Vec<u8>>,
 });
 
 entity!(heartbeats, "heartbeats", {
@@ -203,6 +204,38 @@ entity!(repositories, "repositories", {
     hash: Option<Vec<u8>>,
     stored: i64,
     quota: Option<i64>,
+    closed: Option<i64>,
+    newest: i64,
+    daily_bytes: Option<i64>,
+    daily_snapshots: Option<i64>,
+});
+
+entity!(received_days, "received_days", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    machine: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    day: String,
+    bytes: i64,
+    snapshots: i64,
+});
+
+entity!(keepers, "keepers", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    name: String,
+    identity: Vec<u8>,
+    public: Vec<u8>,
+    counter: i64,
+    quarantined: Option<String>,
+    added: i64,
+});
+
+entity!(keeper_accounts, "keeper_accounts", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    keeper: Uuid,
+    hash: Vec<u8>,
+    ends: i64,
 });
 
 entity!(receipts, "receipts", {
@@ -215,6 +248,7 @@ entity!(receipts, "receipts", {
     size: i64,
     sha256: Vec<u8>,
     received: i64,
+    account: String,
 });
 
 entity!(alerts, "alerts", {

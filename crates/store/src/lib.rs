@@ -33,6 +33,7 @@ mod site;
 mod system;
 mod tenant;
 mod token;
+mod transfer;
 mod view;
 
 mod within;
@@ -51,7 +52,9 @@ pub use run::RunRow;
 pub use secret::{Secret, SecretHash};
 pub use session::{Session, SessionId};
 pub use system::{
-    Beat, Enrolled, Enrolment, Met, Notification, Receipt, RepositoryUse, SignIn, System, Taken, TenantBoard,
+    Attended, Beat, DueFacts, Enrolled, Enrolment, GatewayAccount, Keeper, KeeperId, Met, MetKeeper, NewKeeper,
+    Notification, Receipt, RepositoryRules, RepositoryUse, SealedKey, SignIn, System, Taken, TenantBoard,
 };
 pub use token::{Token, TokenId};
+pub use transfer::Moved;
 pub use view::View;

@@ -83,6 +83,12 @@ impl Store {
         }
     }
 
+    /// Lets go of the database; of SQLite, all is in its one file then.
+    pub async fn close(self) -> Result<()> {
+        self.readers.close().await?;
+        Ok(self.writer.close().await?)
+    }
+
     /// Connections for reading.
     pub(crate) fn read(&self) -> &DatabaseConnection {
         &self.readers

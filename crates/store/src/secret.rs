@@ -13,6 +13,13 @@ pub struct Secret(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretHash(pub(crate) [u8; 32]);
 
+impl SecretHash {
+    /// The SHA-256, for whoever compares.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
 impl Secret {
     /// A new one of 256 random bits, as 43 letters that are safe in addresses and headers.
     pub fn random() -> Secret {

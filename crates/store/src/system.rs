@@ -2,10 +2,15 @@
 
 mod account;
 mod agent;
+mod attend;
 mod board;
+mod book;
+mod due;
 mod facts;
 mod judge;
+mod keeper;
 mod ledger;
+mod order;
 mod outbox;
 mod work;
 
@@ -21,7 +26,11 @@ use crate::{Result, Store, member, setting};
 
 pub use account::SignIn;
 pub use agent::{Beat, Enrolled, Enrolment, Met};
+pub use attend::Attended;
 pub use board::TenantBoard;
+pub use book::{GatewayAccount, RepositoryRules};
+pub use due::DueFacts;
+pub use keeper::{Keeper, KeeperId, MetKeeper, NewKeeper, SealedKey};
 pub use ledger::{Receipt, RepositoryUse};
 pub use outbox::Notification;
 pub use work::Taken;

@@ -98,7 +98,7 @@ impl House {
         };
         let (scheme, certificate, authority) = match plan.certificate {
             None => ("http", None, None),
-            Some((files, authority)) => ("https", Some(files), Some(authority)),
+            Some((files, authority)) => ("https", Some(files.into()), Some(authority)),
         };
         let access = Arc::new(FileAccess::new(room.path().join("access.json")));
         let ledger = Arc::new(FileLedger::open(&state).expect("a directory"));

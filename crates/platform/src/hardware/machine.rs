@@ -51,6 +51,17 @@ impl System {
         (!words.is_empty()).then(|| words.join(" "))
     }
 
+    /// The system's own names for this machine, as far as they can be read: that of the installation, and that of the
+    /// hardware, which only root may read. A copy on other hardware has another one of them.
+    pub fn identities(&self) -> Vec<String> {
+        let names = [("machine-id", "etc/machine-id"), ("product-uuid", "sys/class/dmi/id/product_uuid")];
+        let known = names.iter().filter_map(|(name, file)| {
+            let text = self.text(Path::new(file)).filter(|text| !text.is_empty())?;
+            Some(format!("{name} {}", text.to_lowercase()))
+        });
+        known.collect()
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> Option<u64> {
         let text = self.text(Path::new("proc/meminfo"))?;

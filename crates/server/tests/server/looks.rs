@@ -23,7 +23,7 @@ fn room() -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_fit_to_be_seen() {
     let Some(room) = room() else {
-        eprintln!("skipped: no browser; `cargo xtask setup` installs it");
+        testkit::peer::skip("no browser; `cargo xtask setup` installs it");
         return;
     };
     let shop = Shop::open().await;

@@ -1,6 +1,6 @@
 //! `stead disk`: whole disks into a repository and back.
 
-mod backup;
+pub(crate) mod backup;
 mod base;
 mod cat;
 mod cp;

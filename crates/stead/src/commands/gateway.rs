@@ -2,7 +2,7 @@
 
 mod add;
 mod list;
-mod place;
+pub(crate) mod place;
 mod scrub;
 mod seal;
 mod serve;

@@ -1,15 +1,17 @@
 //! `stead server`: what the operator of a server does beside it.
 
+mod backup;
+mod keeper;
+mod link;
+mod move_database;
+pub(crate) mod own_backup;
+mod restore;
+
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use serde::Serialize;
-use server::first;
-use store::Store;
-
 use crate::commands::up::place::Place;
-use crate::failure::{Doing, Failure, Outcome};
-use crate::output::Output;
+use crate::failure::{Failure, Outcome};
+use crate::open::Context;
 
 /// Do what only the operator of a server can do
 ///
@@ -28,47 +30,56 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Print a one-time link by which somebody sets a new password and signs in
-    ///
-    /// Example: stead server link owner@localhost
-    Link {
-        /// What they sign in with
-        email: String,
-        /// How browsers reach the server
-        #[arg(long, value_name = "URL", default_value = "https://localhost:8443")]
-        address: String,
+    Link(link::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    MoveDatabase(move_database::Args),
+    /// Keepers: who tends repositories
+    Keeper {
+        #[command(subcommand)]
+        verb: keeper::Verb,
     },
 }
 
-#[derive(Serialize)]
-struct Made<'a> {
-    message_type: &'static str,
-    link: &'a str,
+/// A server that is not running, or runs beside us.
+pub(crate) struct Site {
+    /// Where it keeps its things.
+    pub(crate) place: Place,
+    /// The address of its database.
+    pub(crate) database: String,
 }
 
 impl Args {
-    pub(crate) fn run(self, output: Output) -> Outcome {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
         let place = Place::usual(self.data, false)?;
         let database = database(place.root(), self.database_url.as_deref());
+        let site = Site { place, database };
         let runtime = tokio::runtime::Runtime::new()?;
         match self.command {
-            Command::Link { email, address } => runtime.block_on(link(&database, &email, &address, output)),
+            Command::Link(args) => runtime.block_on(args.run(&site, context.output())),
+            Command::Backup(args) => args.run(&site, context, runtime.handle()),
+            Command::Restore(args) => args.run(&site, context, runtime.handle()),
+            Command::MoveDatabase(args) => runtime.block_on(args.run(&site, context.output())),
+            Command::Keeper { verb } => runtime.block_on(verb.run(&site, context.output())),
         }
     }
 }
 
-async fn link(database: &str, email: &str, address: &str, output: Output) -> Outcome {
-    // Opening would make an empty one.
-    if let Some(path) = database.strip_prefix("sqlite:").filter(|path| !Path::new(path).exists()) {
-        return Err(Failure::new(format!("there is no database {path}")).hint("name the server's `--data`"));
+impl Site {
+    /// Opens its database, which must be there.
+    async fn open(&self) -> Outcome<Store> {
+        match self.database_file().filter(|path| !path.exists()) {
+            None => Ok(Store::open(&self.database).await?),
+            Some(path) => {
+                Err(Failure::new(format!("there is no database {}", path.display())).hint("name the server's `--data`"))
+            }
+        }
     }
-    let store = Store::open(database).await?;
-    let path =
-        first::link(&store, email, Timestamp::now()).await.doing(|| format!("cannot make a link for {email}"))?;
-    let link = format!("{}{path}", address.trim_end_matches('/'));
-    output.message(&Made { message_type: "link", link: &link })?;
-    output.result(format_args!("{link}"))?;
-    output.remark(format_args!("Good once, within {} hours.", first::LINK_HOURS))
+
+    /// The database's file, if it is one.
+    fn database_file(&self) -> Option<&Path> {
+        self.database.strip_prefix("sqlite:").map(Path::new)
+    }
 }
 
 /// The address of a server's database.

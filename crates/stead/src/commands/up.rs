@@ -1,6 +1,8 @@
-//! `stead up`: a server on this machine, and the link by which its owner comes in.
+//! `stead up`: server, gateway, keeper and an agent on this machine, and the link by which its owner comes in.
 
+mod books;
 mod demo;
+mod gate;
 pub(crate) mod place;
 
 use std::net::SocketAddr;
@@ -18,9 +20,10 @@ use server::{Facade, Setup};
 use store::Store;
 
 use crate::commands::server::database;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+use crate::open::Context;
 use crate::output::Output;
-use crate::signal;
+use gate::Gate;
 use place::Place;
 
 /// Start a server: pages that show every machine and what it needs
@@ -42,9 +45,18 @@ pub(crate) struct Args {
     /// Use this database instead of a file: postgres://USER@HOST/NAME or sqlite:PATH
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// Keep repositories there, as restic writes it: a directory, s3:… [default: beside the database]
+    #[arg(long, value_name = "LOCATION", conflicts_with = "only_server")]
+    storage: Option<String>,
     /// Listen here
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
+    /// Let machines bring their backups here [default: the address of --listen, port 8444]
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "only_server")]
+    gateway_listen: Option<SocketAddr>,
+    /// Start the server alone: no gateway and nothing that is protected here
+    #[arg(long)]
+    only_server: bool,
     /// The name by which browsers and agents reach the server [default: this host's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -78,13 +90,14 @@ struct Listening<'a> {
 }
 
 impl Args {
-    pub(crate) fn run(self, output: Output) -> Outcome {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
         let place = Place::made(self.data.clone(), self.demo)?;
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(self.serve(&place, output))
+        runtime.block_on(self.serve(&place, context))
     }
 
-    async fn serve(self, place: &Place, output: Output) -> Outcome {
+    async fn serve(self, place: &Place, context: &Context) -> Outcome {
+        let output = context.output();
         let store = Store::open(&database(place.root(), self.database_url.as_deref())).await?;
         let link = self.prepare(&store, output).await?;
         let protection = self.protection(place)?;
@@ -94,18 +107,61 @@ impl Args {
         let clock = Arc::new(Timestamp::now);
         let observer = Arc::new(move |event| tell(output, event));
         let alive = self.demo.then(|| tokio::spawn(demo::alive::go_on(store.clone())));
+        let gate = match self.only_server || self.demo {
+            true => None,
+            false => Some(self.open_gate(place, context, &store, &protection, &facade).await?),
+        };
         let running = Setup { store, door, protection, facade, clock, observer }.start();
         let link = link.map(|path| format!("{address}{path}"));
         say(output, &address, link.as_deref(), &fingerprint)?;
-        let (cancel, _) = signal::listen()?;
-        while !cancel.is_cancelled() {
+        while !context.cancel.is_cancelled() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         if let Some(alive) = alive {
             alive.abort();
         }
         running.stop().await;
+        if let Some(gate) = gate {
+            gate.close().await;
+        }
         Ok(())
+    }
+
+    /// Beside the server; where that takes any port, so does the gateway.
+    fn gateway_listen(&self) -> SocketAddr {
+        let port = if self.listen.port() == 0 { 0 } else { 8444 };
+        self.gateway_listen.unwrap_or(SocketAddr::new(self.listen.ip(), port))
+    }
+
+    /// Opens the gateway, and tells every server on this database where it is.
+    async fn open_gate(
+        &self,
+        place: &Place,
+        context: &Context,
+        store: &Store,
+        protection: &Protection,
+        facade: &Facade,
+    ) -> Outcome<Gate> {
+        let storage = match &self.storage {
+            Some(storage) => storage.clone(),
+            None => place.repositories()?.to_string_lossy().into_owned(),
+        };
+        let gate = Gate::open(gate::Wish {
+            listen: self.gateway_listen(),
+            protection: protection.clone(),
+            storage,
+            state: place.gateway()?,
+            store: store.clone(),
+            context: context.clone(),
+        });
+        let gate = gate.await?;
+        let (scheme, rest) =
+            facade.address.split_once("://").ok_or_else(|| Failure::new("the server has no address"))?;
+        let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+        let address = format!("{scheme}://{host}:{}", gate.address().port());
+        let authority = if facade.own_authority { Some(place.authority()?) } else { None };
+        server::gateway::tell(store, address, authority).await?;
+        Ok(gate)
     }
 
     /// Founds the firm of a new server; the path of a one-time link as long as its owner has no password.

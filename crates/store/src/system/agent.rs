@@ -88,6 +88,10 @@ impl System<'_> {
             hash: Set(Some(new.credential.0.to_vec())),
             stored: Set(0),
             quota: Set(None),
+            closed: Set(None),
+            newest: Set(0),
+            daily_bytes: Set(None),
+            daily_snapshots: Set(None),
         };
         repositories::Entity::insert(repository).exec_without_returning(&txn).await?;
         let tenant = TenantId::new(code.tenant);
@@ -218,6 +222,7 @@ fn row(new: &Enrolment, code: &codes::Model, client: &clients::Model, now: Times
         judged: Set(micros(now)),
         // It has no lights before it is judged.
         recheck: Set(micros(now)),
+        sealed_to: Set(None),
     })
 }
 

@@ -9,8 +9,8 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use super::System;
 use super::work::machine_row;
+use super::{System, book};
 use crate::document::{word, written};
 use crate::entity::{copies, drills, machines, receipts, repositories};
 use crate::moment::{micros, moment};
@@ -31,6 +31,8 @@ pub struct Receipt {
     pub sha256: [u8; 32],
     /// When, by the gateway's clock.
     pub received: Timestamp,
+    /// The account that sent it.
+    pub account: String,
 }
 
 /// A repository, as the gateway must know it.
@@ -73,17 +75,20 @@ impl System<'_> {
     }
 
     /// Writes a receipt. The same file again is no news (false), and keeps the time of the first; other bytes under its
-    /// name are refused.
+    /// name are refused. Times of a repository never go back: an earlier one than the newest is kept as the newest. With
+    /// its first snapshot a machine has set its repository up, and adds no keys any more.
     pub async fn receive(&self, new: &Receipt) -> Result<bool> {
         let txn = self.store.begin().await?;
         let size = i64::try_from(new.size).unwrap_or(i64::MAX);
+        let received = book::later(&txn, new).await?;
         let row = receipts::ActiveModel {
             machine: Set(new.machine.uuid()),
             kind: Set(new.kind.clone()),
             name: Set(new.name.clone()),
             size: Set(size),
             sha256: Set(new.sha256.to_vec()),
-            received: Set(micros(new.received)),
+            received: Set(received),
+            account: Set(new.account.clone()),
         };
         let inserted = receipts::Entity::insert(row).on_conflict_do_nothing().exec_without_returning(&txn).await?;
         if !matches!(inserted, TryInsertResult::Inserted(1)) {
@@ -95,6 +100,7 @@ impl System<'_> {
             };
         }
         change_stored(&txn, new.machine, size).await?;
+        book::note(&txn, new, received).await?;
         txn.commit().await?;
         Ok(true)
     }
@@ -198,7 +204,7 @@ pub(super) async fn received_since<C: sea_orm::ConnectionTrait>(
     Ok(sum.flatten().unwrap_or_default().unsigned_abs())
 }
 
-fn receipt(row: receipts::Model) -> Result<Receipt> {
+pub(super) fn receipt(row: receipts::Model) -> Result<Receipt> {
     Ok(Receipt {
         machine: MachineId::new(row.machine),
         kind: row.kind,
@@ -206,5 +212,6 @@ fn receipt(row: receipts::Model) -> Result<Receipt> {
         size: row.size.unsigned_abs(),
         sha256: row.sha256.try_into().map_err(|_| Error::stored("a receipt")("its hash has another length".into()))?,
         received: moment(row.received)?,
+        account: row.account,
     })
 }

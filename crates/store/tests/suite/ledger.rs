@@ -17,6 +17,7 @@ pub(crate) async fn a_file_is_received_once_and_never_with_other_bytes(house: &H
         size: 7,
         sha256: [1; 32],
         received: after(minute),
+        account: "files".into(),
     };
     assert!(system.receive(&receipt("aa", 0)).await.unwrap());
     assert!(!system.receive(&receipt("aa", 5)).await.unwrap());

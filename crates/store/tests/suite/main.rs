@@ -8,6 +8,7 @@ mod house;
 mod isolation;
 mod ledger;
 mod trails;
+mod transfer;
 mod work;
 
 use house::House;
@@ -58,6 +59,7 @@ stories! {
     trails::lines_appended_by_two_servers_at_once_are_one_chain,
     trails::many_changes_by_two_servers_at_once_all_happen,
     trails::settings_are_kept_by_tenant_and_name,
+    transfer::all_that_is_known_moves_into_an_empty_database_and_nothing_into_another,
     work::what_is_due_twice_is_done_once_by_one_of_two_servers,
     work::a_worker_that_vanished_is_replaced_and_not_listened_to_any_more,
     work::a_run_reports_ends_once_and_marks_its_day,

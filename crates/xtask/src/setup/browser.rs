@@ -14,10 +14,16 @@ pub(super) fn missing() -> Vec<&'static str> {
     PACKAGES.iter().filter(is_missing).map(|(name, _)| *name).collect()
 }
 
-/// Installs them if any is missing. Node itself came with the peers.
+/// Debian's Node, where no other is installed: it has npm in a package of its own.
+const NODE: [&str; 2] = ["nodejs", "npm"];
+
+/// Installs them if any is missing, and Node first where there is none.
 pub(super) fn install() -> Outcome {
     if missing().is_empty() {
         return Ok(());
+    }
+    if program::output(&mut program::command(["npm", "--version"])).is_err() {
+        super::install_packages(&NODE)?;
     }
     println!("setup: playwright-core and axe-core");
     at(&room(), fs::create_dir_all(room()))?;

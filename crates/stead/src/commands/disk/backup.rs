@@ -9,6 +9,7 @@ use disks::capture::Unreadable;
 use disks::image::DiskName;
 use disks::inventory::Inventory;
 use disks::manifest::State;
+use disks::progress::Progress;
 use disks::provider::Inconsistent;
 use platform::hardware::System;
 use repo::Repository;
@@ -158,6 +159,25 @@ impl Args {
         inventory: &Inventory,
         group: Vec<usize>,
     ) -> Outcome<Vec<String>> {
+        let job = self.job(context, place, inventory, group)?;
+        if self.dry_run {
+            job.plan()?;
+            return Ok(Vec::new());
+        }
+        let paths = job.paths();
+        let state = job.run()?.state;
+        let is_short = state == State::Incomplete || state == State::Inconsistent && !self.inconsistent;
+        Ok(if is_short { paths } else { Vec::new() })
+    }
+
+    /// One snapshot in the making.
+    fn job<'j>(
+        &'j self,
+        context: &'j Context,
+        place: Place<'j>,
+        inventory: &Inventory,
+        group: Vec<usize>,
+    ) -> Outcome<Job<'j>> {
         let trackers = Trackers::default();
         let opening = self.opening(context, inventory, place.directory, &trackers);
         let mut subjects = Vec::new();
@@ -170,17 +190,49 @@ impl Args {
         refuse_twins(&subjects)?;
         let hardware = serde_json::to_value(inventory)?;
         let report = Report::new(context.output(), place.name);
-        let paths: Vec<String> = subjects.iter().map(|subject| subject.source.path.display().to_string()).collect();
         let own = place.spool.map_or(Ok(None), |(chosen, spool)| OwnFiles::of(chosen, spool, &subjects))?;
         let state = place.spool.map(|(chosen, _)| chosen.directory.join("state"));
-        let job = Job { args: self, context, repo: place.repo, hardware, subjects, report, own, state };
-        if self.dry_run {
-            job.plan()?;
-            return Ok(Vec::new());
+        let progress = Arc::default();
+        Ok(Job { args: self, context, repo: place.repo, hardware, subjects, report, own, state, progress })
+    }
+
+    /// All of these disks as one snapshot, with the state of one in the making in a directory; gaps are skipped.
+    pub(crate) fn of_agent(disks: &[PathBuf], host: &str, state: &Path) -> Args {
+        Args {
+            disks: disks.to_vec(),
+            name: Vec::new(),
+            separate: false,
+            tag: Vec::new(),
+            host: Some(host.to_owned()),
+            skip_unreadable: true,
+            inconsistent: false,
+            snapshot_store: None,
+            freeze_budget: 2.0,
+            hook_before: None,
+            hook_after: None,
+            hook_limit: 60.0,
+            state_dir: Some(state.to_path_buf()),
+            spool: Wish::None,
+            dry_run: false,
         }
-        let state = job.run()?.state;
-        let is_short = state == State::Incomplete || state == State::Inconsistent && !self.inconsistent;
-        Ok(if is_short { paths } else { Vec::new() })
+    }
+
+    /// Makes that snapshot in a repository that is open; its name, and each disk's bytes that could not be read.
+    pub(crate) fn image(
+        &self,
+        context: &Context,
+        repo: &Arc<Repository>,
+        progress: &Arc<Progress>,
+    ) -> Outcome<(repo::Id, Vec<(PathBuf, u64)>)> {
+        remove_abandoned()?;
+        let inventory = Inventory::of(&System::this(), &platform::hostname())?;
+        let place = Place { repo, directory: None, name: "repository", spool: None };
+        let mut job = self.job(context, place, &inventory, (0..self.disks.len()).collect())?;
+        job.progress = Arc::clone(progress);
+        let paths: Vec<PathBuf> = job.subjects.iter().map(|subject| subject.source.path.clone()).collect();
+        let done = job.run()?;
+        let gaps = done.images.iter().map(|image| image.gaps.bytes());
+        Ok((done.saved.id, paths.into_iter().zip(gaps).filter(|(_, gap)| *gap > 0).collect()))
     }
 
     fn opening<'o>(

@@ -40,6 +40,8 @@ pub(super) struct Job<'j> {
     pub(super) own: Option<OwnFiles>,
     /// Where the spool keeps the state of images, if the usual place is on one of the disks.
     pub(super) state: Option<PathBuf>,
+    /// Counts along.
+    pub(super) progress: Arc<Progress>,
 }
 
 /// One disk of it.
@@ -68,7 +70,7 @@ impl Job<'_> {
     pub(super) fn run(mut self) -> Outcome<Done> {
         let before = self.before()?;
         self.report.warnings(&self.subjects);
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::clone(&self.progress);
         let live = Live::show(&self.context.settings, Arc::new(DiskPicture::new(&self.names(), &progress)));
         let outcome = self.images(before, &progress, &live);
         drop(live);
@@ -91,7 +93,7 @@ impl Job<'_> {
         self.subjects.iter().map(|subject| subject.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    fn paths(&self) -> Vec<String> {
+    pub(super) fn paths(&self) -> Vec<String> {
         self.subjects.iter().map(|subject| subject.source.path.to_string_lossy().into_owned()).collect()
     }
 

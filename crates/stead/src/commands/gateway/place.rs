@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backend::Backend;
-use gateway::{FileAccess, FileLedger, RepositoryName, Scrub, ScrubOptions};
+use gateway::{FileAccess, FileLedger, Repositories, RepositoryName, Scrub, ScrubOptions};
 
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
@@ -45,6 +45,21 @@ impl PlaceArgs {
 
     fn state(&self) -> PathBuf {
         self.state.clone().unwrap_or_else(|| self.access.with_extension("state"))
+    }
+}
+
+/// Repositories below one storage.
+pub(crate) struct Below {
+    pub(crate) context: Context,
+    pub(crate) data: String,
+}
+
+impl Repositories for Below {
+    fn open(&self, name: &RepositoryName) -> backend::Result<Arc<dyn Backend>> {
+        storage(&self.context, &self.data, name).map_err(|failure| match failure.storage_error() {
+            Some(error) => backend::Error::new(error.class, error.action, &error.what, &error.message),
+            None => backend::Error::new(backend::Class::Permanent, "open", name, failure.to_string()),
+        })
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use backend::SystemClock;
 use gateway::{
-    CertificateFiles, ConnectionLimits, Gateway, Meter, Options, Repositories, RepositoryName, SecretHash, Server,
-    ServerOptions, Viewer,
+    CertificateFiles, ConnectionLimits, Gateway, Meter, Options, RepositoryName, SecretHash, Server, ServerOptions,
+    Viewer,
 };
 use serde::Serialize;
 
-use super::place::{self, PlaceArgs};
+use super::place::{self, Below, PlaceArgs};
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 
@@ -60,12 +60,6 @@ struct Listening {
 /// How often we look whether we shall end.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Repositories below one storage.
-struct Below {
-    context: Context,
-    data: String,
-}
-
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         let output = context.output();
@@ -77,7 +71,7 @@ impl Args {
         }
         let options = ServerOptions {
             listen: self.listen,
-            certificate: tls.clone(),
+            certificate: tls.clone().map(Into::into),
             meter: self.meter()?,
             limits: ConnectionLimits { transfers: self.transfers.into(), ..ConnectionLimits::default() },
         };
@@ -124,14 +118,5 @@ impl Args {
             }
         };
         Ok(Meter::install().map(|meter| (meter, viewer)))
-    }
-}
-
-impl Repositories for Below {
-    fn open(&self, name: &RepositoryName) -> backend::Result<Arc<dyn backend::Backend>> {
-        place::storage(&self.context, &self.data, name).map_err(|failure| match failure.storage_error() {
-            Some(error) => backend::Error::new(error.class, error.action, &error.what, &error.message),
-            None => backend::Error::new(backend::Class::Permanent, "open", name, failure.to_string()),
-        })
     }
 }

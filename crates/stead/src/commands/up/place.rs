@@ -33,9 +33,29 @@ impl Place {
 
     /// Where the authority's key is.
     pub(super) fn tls(&self) -> Outcome<PathBuf> {
-        let tls = self.0.join("tls");
-        make(&tls)?;
-        Ok(tls)
+        self.made_below("tls")
+    }
+
+    /// Our authority's certificate (PEM).
+    pub(super) fn authority(&self) -> Outcome<String> {
+        let path = self.0.join("tls").join("authority.pem");
+        fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, error))
+    }
+
+    /// Where repositories are, unless another storage is named.
+    pub(super) fn repositories(&self) -> Outcome<PathBuf> {
+        self.made_below("repositories")
+    }
+
+    /// Where the gateway keeps files on their way.
+    pub(super) fn gateway(&self) -> Outcome<PathBuf> {
+        self.made_below("gateway")
+    }
+
+    fn made_below(&self, name: &str) -> Outcome<PathBuf> {
+        let below = self.0.join(name);
+        make(&below)?;
+        Ok(below)
     }
 }
 

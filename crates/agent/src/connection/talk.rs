@@ -1,0 +1,231 @@
+//! Talking: the handshake, then orders in and events out, until the link is lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::wire::agent::{FromAgent, ToAgent};
+use api::wire::{self, Caller, Challenge, Introduction, Verdict, Welcome};
+use fleet::RunId;
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::Lost;
+use super::dial::Socket;
+use crate::agent::{Core, Notice};
+use crate::status::Contact;
+use crate::{identity, inbox, refusal};
+
+/// How long the server may take for each step of the handshake, and to take a message.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often it is asked for a sign of life.
+const ASK_EVERY: Duration = Duration::from_secs(15);
+
+/// How long it may give none.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// The same once the network is another one: the old link is likely dead.
+const SILENCE_AFTER_MOVE: Duration = Duration::from_secs(5);
+
+/// How often runs are asked how far they are.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is written down that the server was heard.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// How many events are read at once.
+const BATCH: usize = 64;
+
+fn lost(error: impl std::error::Error + 'static) -> Lost {
+    Lost::Unreachable(refusal::words(&error))
+}
+
+/// Talks until the link is lost.
+pub(super) async fn talk(core: &Arc<Core>, socket: Socket, fingerprint: &str) -> Result<(), Lost> {
+    let mut talk =
+        Talk { core, socket, sent: 0, heard: Instant::now(), silence: SILENCE, noted: None, told: HashSet::new() };
+    let welcome = talk.introduce(fingerprint).await?;
+    talk.welcomed()?;
+    let ended = talk.go_on(&welcome).await;
+    if matches!(ended, Err(Lost::Stopped)) {
+        // Whoever does not hear it notices by itself.
+        _ = timeout(Duration::from_secs(1), talk.socket.close(None)).await;
+    }
+    ended
+}
+
+struct Talk<'c> {
+    core: &'c Arc<Core>,
+    socket: Socket,
+    /// The last event that was sent on this connection.
+    sent: u64,
+    /// When there was a sign of life.
+    heard: Instant,
+    silence: Duration,
+    noted: Option<Instant>,
+    /// Runs whose progress was told on this connection.
+    told: HashSet<RunId>,
+}
+
+impl Talk<'_> {
+    async fn introduce(&mut self, fingerprint: &str) -> Result<Welcome, Lost> {
+        let challenge: Challenge = self.expect().await?;
+        let protocol = wire::NEWEST.min(challenge.newest);
+        if protocol < wire::OLDEST.max(challenge.oldest) {
+            let sentence = format!(
+                "it speaks versions {} to {} of the protocol, this agent {} to {}: bring the older one up to date",
+                challenge.oldest,
+                challenge.newest,
+                wire::OLDEST,
+                wire::NEWEST
+            );
+            return Err(Lost::Refused { cause: wire::Refusal::Version, sentence });
+        }
+        // It is signed as it came: what holds a line feed could be read in two ways.
+        if challenge.nonce.len() != 64 || !challenge.nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Lost::Unclear("its challenge is none".into()));
+        }
+        let introduction = self.introduction(&challenge, protocol, fingerprint)?;
+        self.send(&introduction).await?;
+        match self.expect().await? {
+            Verdict::Welcome(welcome) => Ok(welcome),
+            Verdict::Refused { cause, sentence } => Err(Lost::Refused { cause, sentence }),
+        }
+    }
+
+    fn introduction(&self, challenge: &Challenge, protocol: u32, fingerprint: &str) -> Result<Introduction, Lost> {
+        let (core, caller) = (self.core, Caller::Agent);
+        let counter = core.memory.count()?;
+        let hardware = identity::hardware(&core.setup.hardware);
+        let text = wire::signed(&challenge.nonce, fingerprint, caller, counter, &hardware);
+        let (identity, signature) = (core.identity.public(), core.identity.sign(&text));
+        let version = core.setup.version.clone();
+        Ok(Introduction { caller, protocol, version, identity, counter, hardware, signature })
+    }
+
+    fn welcomed(&mut self) -> Result<(), Lost> {
+        let (core, since) = (self.core, self.core.setup.clock.now());
+        *core.contact.lock() = Contact::Connected { since };
+        (core.setup.tell)(Notice::Connected { server: core.membership.server.clone() });
+        self.alive()?;
+        core.ring();
+        Ok(())
+    }
+
+    /// There was a sign of life.
+    fn alive(&mut self) -> Result<(), Lost> {
+        self.heard = Instant::now();
+        self.silence = SILENCE;
+        if self.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY) {
+            self.core.memory.note_contact(self.core.setup.clock.now())?;
+            self.noted = Some(self.heard);
+        }
+        Ok(())
+    }
+
+    async fn go_on(&mut self, welcome: &Welcome) -> Result<(), Lost> {
+        let every = |period: Duration| {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let mut beat = every(Duration::from_secs(u64::from(welcome.beat).clamp(1, 3600)));
+        let (mut ask, mut report) = (every(ASK_EVERY), every(REPORT_EVERY));
+        loop {
+            self.tell_events().await?;
+            let core = self.core;
+            tokio::select! {
+                message = self.socket.next() => self.hear(message)?,
+                () = core.outgoing.notified() => {}
+                _ = beat.tick() => self.send(&FromAgent::Beat { at: core.setup.clock.now() }).await?,
+                _ = ask.tick() => self.push(Message::Ping(Vec::new().into())).await?,
+                _ = report.tick() => self.tell_progress().await?,
+                () = core.moved.notified() => {
+                    self.silence = SILENCE_AFTER_MOVE;
+                    self.heard = Instant::now();
+                    self.push(Message::Ping(Vec::new().into())).await?;
+                }
+                () = core.stopping.notified() => return Err(Lost::Stopped),
+            }
+            if self.core.stop.is_cancelled() {
+                return Err(Lost::Stopped);
+            }
+            if self.heard.elapsed() > self.silence {
+                return Err(Lost::Silent(self.silence));
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Result<(), Lost> {
+        let message = message.ok_or(Lost::Closed)?.map_err(lost)?;
+        self.alive()?;
+        match message {
+            Message::Text(text) => match wire::read::<ToAgent>(&text) {
+                Ok(Some(said)) => Ok(inbox::hear(self.core, said)?),
+                Ok(None) => Ok(()),
+                Err(error) => Err(Lost::Unclear(error.to_string())),
+            },
+            Message::Close(_) => Err(Lost::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    async fn tell_events(&mut self) -> Result<(), Lost> {
+        loop {
+            let events = self.core.memory.unheard(self.sent, BATCH)?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for (number, event) in events {
+                self.send(&FromAgent::Event { number, event }).await?;
+                self.sent = number;
+            }
+        }
+    }
+
+    /// The newest of each run, if it has changed or was not told here yet.
+    async fn tell_progress(&mut self) -> Result<(), Lost> {
+        let mut reports = Vec::new();
+        for running in self.core.runs.lock().iter() {
+            let (run, fresh) = (running.run(), running.watch.report());
+            let first = self.told.insert(run);
+            reports.extend(fresh.or_else(|| running.watch.last().filter(|_| first)).map(|report| (run, report)));
+        }
+        for (run, report) in reports {
+            self.send(&FromAgent::Progress { run, report }).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, message: &impl Serialize) -> Result<(), Lost> {
+        let text = wire::written(message).map_err(|error| Lost::Unclear(error.to_string()))?;
+        self.push(Message::Text(text.into())).await
+    }
+
+    async fn push(&mut self, message: Message) -> Result<(), Lost> {
+        match timeout(PATIENCE, self.socket.send(message)).await {
+            Ok(sent) => sent.map_err(lost),
+            Err(_) => Err(Lost::Silent(PATIENCE)),
+        }
+    }
+
+    /// The next message, of the handshake.
+    async fn expect<T: DeserializeOwned>(&mut self) -> Result<T, Lost> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let next = tokio::time::timeout_at(end, self.socket.next()).await;
+            match next.map_err(|_| Lost::Silent(PATIENCE))?.ok_or(Lost::Closed)?.map_err(lost)? {
+                Message::Text(text) => {
+                    let read = wire::read(&text).map_err(|error| Lost::Unclear(error.to_string()))?;
+                    return read.ok_or_else(|| Lost::Unclear("its greeting is of another time".into()));
+                }
+                Message::Close(_) => return Err(Lost::Closed),
+                _ => {}
+            }
+        }
+    }
+}

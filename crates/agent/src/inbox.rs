@@ -1,0 +1,75 @@
+//! Inbox: what the server says, taken in so that it is not lost and not done twice.
+
+use std::sync::Arc;
+
+use api::wire::agent::{Order, Taken, ToAgent};
+use api::wire::duties::Duties;
+use fleet::JobId;
+
+use crate::agent::{AgentError, Core};
+use crate::memory::Reply;
+use crate::settings::Settings;
+use crate::work;
+
+/// Takes a message in.
+pub(crate) fn hear(core: &Arc<Core>, message: ToAgent) -> Result<(), AgentError> {
+    match message {
+        ToAgent::Duties(duties) => learn(core, &duties)?,
+        ToAgent::Order { job, order } => take(core, job, order)?,
+        ToAgent::Cancel { job } => call_back(core, job)?,
+        ToAgent::Heard { number } => core.memory.heard(number)?,
+    }
+    Ok(())
+}
+
+fn learn(core: &Core, duties: &Duties) -> Result<(), AgentError> {
+    if core.memory.duties()?.as_ref() != Some(duties) {
+        core.memory.learn(duties)?;
+    }
+    if core.memory.handled()?.is_none() && duties.policy.is_some() {
+        // What was due before it joined is not missed.
+        core.memory.handle(core.membership.joined)?;
+    }
+    core.seal_key()?;
+    core.ring();
+    Ok(())
+}
+
+fn take(core: &Core, job: Taken, order: Order) -> Result<(), AgentError> {
+    let now = core.setup.clock.now();
+    if let Some(why) = senseless(core, &order) {
+        core.memory.decline(job, order, &why, now)?;
+    } else if core.memory.take(job, order, now)? == Reply::TooMany {
+        let again = now.checked_add(jiff::SignedDuration::from_mins(10)).unwrap_or(now);
+        core.memory.postpone(job, again, "too many orders wait at this machine")?;
+    }
+    core.outgoing.notify_one();
+    core.ring();
+    Ok(())
+}
+
+/// Why an order is not carried out, whenever it comes.
+fn senseless(core: &Core, order: &Order) -> Option<String> {
+    match order {
+        Order::Backup { .. } => None,
+        Order::Drill(drill) => work::impossible(*drill).map(str::to_owned),
+        Order::Restore { snapshot, .. } if !is_id(snapshot) => Some(format!("{snapshot:?} is no snapshot's name")),
+        Order::Restore { to, .. } => match Settings::read(&core.setup.place) {
+            Ok(settings) => work::forbidden(&settings, *to),
+            Err(error) => Some(error.to_string()),
+        },
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn call_back(core: &Core, job: JobId) -> Result<(), AgentError> {
+    let Some(run) = core.memory.call_back(job)? else { return Ok(()) };
+    let runs = core.runs.lock();
+    if let Some(running) = runs.iter().find(|running| running.run() == run) {
+        running.stop.ask(Some("it was called back".into()));
+    }
+    Ok(())
+}

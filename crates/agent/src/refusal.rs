@@ -1,0 +1,32 @@
+//! Why a request over HTTP failed, in the words of its deepest causes: "error sending request" alone helps nobody.
+
+use std::error::Error;
+
+use crate::pin::Unpinned;
+
+/// An error and its causes, from the outermost.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
+}
+
+/// The words of an error and of all its causes that say more.
+pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for cause in causes(error) {
+        let text = cause.to_string();
+        if !words.iter().any(|known| known.contains(&text)) {
+            words.push(text);
+        }
+    }
+    words.join(": ")
+}
+
+/// Whether the server was not believed.
+pub(crate) fn is_unbelieved(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let tls = cause.downcast_ref::<rustls::Error>();
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        matches!(tls.or(inner), Some(rustls::Error::InvalidCertificate(_))) || cause.is::<Unpinned>()
+    })
+}

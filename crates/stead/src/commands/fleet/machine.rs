@@ -1,0 +1,56 @@
+//! `stead fleet machine` and `stead fleet backup`: one machine.
+
+use api::answer::{Light, MachineWithRuns, Run};
+
+use super::call::Call;
+use crate::failure::Outcome;
+use crate::output::{self, Output};
+use crate::render::table::{Table, printable};
+
+/// Show a machine: its five lights with their evidence, and its newest runs
+///
+/// Example: stead fleet machine reception-pc
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Its name or id
+    #[arg(value_name = "MACHINE")]
+    name: String,
+}
+
+/// Ask for a backup of a machine now
+///
+/// Example: stead fleet backup reception-pc
+#[derive(clap::Args)]
+pub(crate) struct BackupArgs {
+    /// Its name or id
+    #[arg(value_name = "MACHINE")]
+    name: String,
+}
+
+impl Args {
+    pub(super) fn run(self, call: &Call, output: Output) -> Outcome {
+        let id = call.machine(&self.name)?.id;
+        let found: MachineWithRuns = call.get(&format!("/api/v1/machines/{id}"), &[])?;
+        output.message(&found)?;
+        let machine = &found.machine;
+        output.result(format_args!("{}: {}", printable(&machine.name), printable(&machine.sentence)))?;
+        let mut lights = Table::new(&["Light", "State", "Evidence"]);
+        for Light { kind, state, sentence, .. } in &machine.lights {
+            lights.row(vec![kind.clone(), state.clone().unwrap_or_else(|| "-".into()), printable(sentence)]);
+        }
+        output.result(format_args!("\n{}", lights.render(output::width())))?;
+        let mut runs = Table::new(&["Began", "What", "How it went"]);
+        for Run { kind, started, words, .. } in &found.runs {
+            runs.row(vec![started.clone(), kind.clone(), printable(words)]);
+        }
+        output.result(runs.render(output::width()).trim_end())
+    }
+}
+
+impl BackupArgs {
+    pub(super) fn run(self, call: &Call, output: Output) -> Outcome {
+        let machine = call.machine(&self.name)?;
+        call.post(&format!("/api/v1/machines/{}/backup", machine.id))?;
+        output.remark(format_args!("asked for; `stead fleet machine {}` shows how far it is", printable(&machine.name)))
+    }
+}
