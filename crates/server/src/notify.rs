@@ -26,6 +26,7 @@ use crate::problem::Problem;
 
 pub(crate) use letter::Letter;
 pub(crate) use sending::{Sender, Way};
+pub(crate) use webhook::fresh_key;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
