@@ -9,7 +9,8 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::frame;
 use crate::pages::{
-    alerts, audit, client, enrol, fleet, grants, machine, messages, now, own, people, settings, sign_in, silence, welcome,
+    alerts, audit, client, enrol, fleet, grants, machine, messages, now, own, people, settings, sign_in, silence,
+    welcome,
 };
 use crate::{answer, assets, join};
 

@@ -47,7 +47,8 @@ struct Form {
 impl Form {
     fn of(own: &Own, app: &App) -> Form {
         let quiet = own.quiet.as_ref();
-        let hour = |time: Option<Time>, usual: &str| time.map_or(usual.into(), |time| time.strftime("%H:%M").to_string());
+        let hour =
+            |time: Option<Time>, usual: &str| time.map_or(usual.into(), |time| time.strftime("%H:%M").to_string());
         let usual = [Condition::Storage, Condition::Quarantined, Condition::Messages];
         Form {
             mail: own.mail,
@@ -144,7 +145,8 @@ impl Typed {
     }
 
     fn quiet_hours(&self) -> Result<QuietHours, String> {
-        let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| format!("{text:?} is no time of day."));
+        let time =
+            |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| format!("{text:?} is no time of day."));
         let (from, to) = (time(&self.from)?, time(&self.to)?);
         if from == to {
             return Err("Quiet hours that begin when they end would never end.".into());

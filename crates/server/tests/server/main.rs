@@ -5,6 +5,8 @@ mod escaped;
 mod firms;
 mod limits;
 mod looks;
+mod messages;
+mod post;
 mod roles;
 mod shop;
 mod signing_in;
