@@ -52,7 +52,8 @@ impl Bus {
     pub(crate) fn property<T: TryFrom<OwnedVariant>>(&self, property: Property<'_>) -> Option<T> {
         let Property { service, path, interface, name } = property;
         let body = (interface, name);
-        let ask = self.connection.call_method(Some(service), path, Some("org.freedesktop.DBus.Properties"), "Get", &body);
+        let ask =
+            self.connection.call_method(Some(service), path, Some("org.freedesktop.DBus.Properties"), "Get", &body);
         let answer: Message = self.wait(ask)?.ok()?;
         let value: OwnedVariant = answer.body().deserialize().ok()?;
         value.try_into().ok()
