@@ -112,7 +112,7 @@ fn zone() -> Zone {
 
 /// The paths, without what can be made again and without the server's own data.
 fn what(wish: &Wish<'_>) -> Outcome<Vec<Selection>> {
-    let home = environment::variable("HOME").map(PathBuf::from);
+    let home = std::env::home_dir();
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|error| Failure::io("find", path, error));
     let paths = match wish.paths {
         [] => vec![home.clone().ok_or_else(|| {
