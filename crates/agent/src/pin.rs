@@ -108,7 +108,7 @@ pub fn pinned(fingerprint: Option<Fingerprint>) -> Result<Arc<ClientConfig>, Pin
 
 /// Checks a server, and keeps in mind what it showed.
 #[derive(Debug)]
-pub(crate) struct Pin {
+pub struct Pin {
     rule: Rule,
     provider: Arc<CryptoProvider>,
     seen: Mutex<Option<Seen>>,
@@ -116,11 +116,11 @@ pub(crate) struct Pin {
 
 /// What a server showed that was believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// How it is known again.
-    pub(crate) trust: Trust,
+    pub trust: Trust,
     /// The fingerprint of that.
-    pub(crate) fingerprint: Fingerprint,
+    pub fingerprint: Fingerprint,
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -139,12 +139,12 @@ impl Pin {
     }
 
     /// Believes what has this fingerprint.
-    pub(crate) fn fingerprint(fingerprint: Fingerprint) -> Arc<Pin> {
+    pub fn fingerprint(fingerprint: Fingerprint) -> Arc<Pin> {
         Pin::new(Rule::Fingerprint(fingerprint))
     }
 
     /// Believes what the system believes.
-    pub(crate) fn system() -> Result<Arc<Pin>, PinError> {
+    pub fn system() -> Result<Arc<Pin>, PinError> {
         Ok(Pin::new(Rule::Other(Arc::new(rustls_platform_verifier::Verifier::new(provider())?))))
     }
 
@@ -160,12 +160,12 @@ impl Pin {
     }
 
     /// What the server showed, once it was believed.
-    pub(crate) fn seen(&self) -> Option<Seen> {
+    pub fn seen(&self) -> Option<Seen> {
         self.seen.lock().clone()
     }
 
     /// TLS with this check.
-    pub(crate) fn config(self: &Arc<Self>, protocols: &[&str]) -> Result<ClientConfig, PinError> {
+    pub fn config(self: &Arc<Self>, protocols: &[&str]) -> Result<ClientConfig, PinError> {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let check = Arc::clone(self) as Arc<dyn ServerCertVerifier>;
         let mut config = builder.dangerous().with_custom_certificate_verifier(check).with_no_client_auth();

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use api::wire::agent::Taken;
 use api::wire::keeper::{Event, Kept, Work};
-use fleet::{Drill, JobId, MachineId, Outcome, Report, RunId};
+use fleet::{Drill, JobId, JobKind, MachineId, Outcome, Report, RunId};
 use jiff::SignedDuration;
 use parking_lot::{Condvar, Mutex};
 
@@ -51,6 +51,8 @@ struct State {
 
 /// What a worker has.
 struct Busy {
+    name: String,
+    kind: JobKind,
     job: Taken,
     stop: Stop,
     is_called_back: bool,
@@ -108,6 +110,13 @@ impl Desk {
         self.shared.end(&task, called_back())
     }
 
+    /// How many tasks wait, and what is worked at: names of machines, and the work's words.
+    pub(crate) fn status(&self) -> (usize, Vec<(String, String)>) {
+        let state = self.shared.state.lock();
+        let busy = state.busy.values().map(|busy| (busy.name.clone(), busy.kind.word().to_owned()));
+        (state.waiting.len(), busy.collect())
+    }
+
     /// The gateway is known, or is another one.
     pub(crate) fn wake(&self) {
         self.shared.changed.notify_all();
@@ -125,6 +134,13 @@ impl Desk {
             // A worker that panicked has nothing more to say.
             let _ = worker.join();
         }
+    }
+}
+
+impl Busy {
+    fn with(task: &Task, stop: Stop) -> Busy {
+        let (name, kind) = (task.machine.name.clone(), work::kind(&task.work));
+        Busy { name, kind, job: task.job, stop, is_called_back: false }
     }
 }
 
@@ -155,8 +171,7 @@ impl Shared {
                 && let Some(task) = state.waiting.remove(at)
             {
                 let stop = Stop::default();
-                let busy = Busy { job: task.job, stop: stop.clone(), is_called_back: false };
-                state.busy.insert(task.machine.machine, busy);
+                state.busy.insert(task.machine.machine, Busy::with(&task, stop.clone()));
                 return Some((task, stop));
             }
             self.changed.wait(&mut state);

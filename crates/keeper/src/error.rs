@@ -89,15 +89,20 @@ impl Error {
 
     /// What happened and why, in one line.
     pub fn words(&self) -> String {
-        let mut words = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !words.contains(&text) {
-                words = format!("{words}: {text}");
-            }
-            cause = error.source();
-        }
-        words
+        words(self)
     }
+}
+
+/// An error and its causes, in one line.
+pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
 }

@@ -6,6 +6,8 @@
 //! | `key` | what opens them, where that is a file |
 //! | `server.json` | which server it belongs to |
 //! | `memory.redb` | what must outlive a restart |
+//! | `status.json` | what it does, for whoever asks |
+//! | `running` | locked while it runs |
 //! | `destinations/<id>` | secrets to reach a destination: `NAME=value` lines |
 //! | `catalogue/` | names of what is stored, sealed |
 //! | `cache/` | metadata of repositories, encrypted as they are |
@@ -50,6 +52,16 @@ impl Home {
     /// What must outlive a restart.
     pub fn memory(&self) -> PathBuf {
         self.0.join("memory.redb")
+    }
+
+    /// What a running keeper says of itself.
+    pub fn status(&self) -> PathBuf {
+        self.0.join("status.json")
+    }
+
+    /// Locked by a keeper that runs.
+    pub fn running(&self) -> PathBuf {
+        self.0.join("running")
     }
 
     /// The gateway's authority, for whoever takes a file only.

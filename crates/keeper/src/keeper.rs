@@ -8,8 +8,9 @@ use api::wire;
 use api::wire::keeper::{FromKeeper, Kept, Question, ToKeeper};
 use backend::Clock;
 use parking_lot::Mutex;
+use repo::Cancel;
 use repo::lock::LockOwner;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -21,6 +22,7 @@ use crate::link::{Dial, Line, LinkError, Waits, call};
 use crate::memory::Memory;
 use crate::outlet::Outlet;
 use crate::sites::Sites;
+use crate::status::{self, Contact, Running, Status};
 use crate::storage::{Access, Gateway, Stop};
 use crate::work::Shop;
 use crate::{Error, Result};
@@ -30,6 +32,9 @@ const ANSWERS: usize = 8;
 
 /// Messages that wait for the connection: with pieces of 256 KiB about 2 MiB.
 const WAITING: usize = 8;
+
+/// How often it is looked whether there is something else to write down.
+const TELLS: Duration = Duration::from_secs(1);
 
 /// A server that was not heard for so many beats is gone.
 const MISSED_BEATS: u32 = 3;
@@ -80,20 +85,38 @@ struct Keeper {
     outlet: Arc<Outlet>,
     desk: Desk,
     answers: Arc<Semaphore>,
+    contact: Mutex<Contact>,
+    _running: Running,
 }
 
-/// Runs until `stop` becomes true. What is in hand then is taken up at the next start.
+/// How often it is looked whether the keeper shall stop.
+const LOOKS: Duration = Duration::from_millis(100);
+
+/// Runs until somebody asks it to stop, on this thread and others. What is in hand then is taken up at the next start.
 ///
 /// # Errors
-/// What keeps it from beginning: its memory belongs to another process, or cannot be read.
-pub async fn run(setup: Setup, mut stop: watch::Receiver<bool>) -> Result<()> {
+/// What keeps it from beginning: another keeper runs in its directory, or its memory cannot be read.
+pub fn run(setup: Setup, stop: &Cancel) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::file("start a thread for", "the keeper"))?;
     let keeper = Keeper::new(setup)?;
-    tokio::select! {
-        () = keeper.keep_calling() => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+    runtime.block_on(async {
+        tokio::select! {
+            () = keeper.keep_calling() => {}
+            () = keeper.keep_telling() => {}
+            () = asked(stop) => {}
+        }
+    });
+    // Whoever still answers a question hears that nobody waits.
+    runtime.shutdown_background();
+    keeper.desk.close();
+    Ok(())
+}
+
+async fn asked(stop: &Cancel) {
+    while !stop.is_cancelled() {
+        tokio::time::sleep(LOOKS).await;
     }
-    let desk = keeper.desk;
-    tokio::task::spawn_blocking(move || desk.close()).await.map_err(|_| Error::Refused("a worker was lost".into()))
 }
 
 /// A connection, and what hangs on it.
@@ -118,6 +141,7 @@ impl Drop for Session {
 impl Keeper {
     fn new(setup: Setup) -> Result<Keeper> {
         let Setup { home, keys, dial, version, clock, owner, workers, notice } = setup;
+        let running = Running::begin(&home)?;
         let shop = Arc::new(Shop {
             memory: Memory::open(&home.memory())?,
             vault: keys.vault().of("files"),
@@ -131,7 +155,9 @@ impl Keeper {
         let sites = Arc::new(Sites::new(keys, access, Arc::clone(&shop)));
         let outlet = Arc::new(Outlet::new(shop));
         let desk = Desk::open(Arc::clone(&sites), Arc::clone(&outlet), workers)?;
-        Ok(Keeper { home, dial, version, notice, sites, outlet, desk, answers: Arc::new(Semaphore::new(ANSWERS)) })
+        let answers = Arc::new(Semaphore::new(ANSWERS));
+        let contact = Mutex::new(Contact::Calling);
+        Ok(Keeper { home, dial, version, notice, sites, outlet, desk, answers, contact, _running: running })
     }
 
     async fn keep_calling(&self) {
@@ -140,14 +166,34 @@ impl Keeper {
             let error = match call(&self.dial, &self.sites.keys, &self.sites.shop.memory, &self.version).await {
                 Ok(line) => {
                     (self.notice)(Notice::Welcome(&line.welcome.you));
+                    *self.contact.lock() = Contact::Connected;
                     waits = Waits::new();
                     self.talk(line).await
                 }
                 Err(error) => error,
             };
+            *self.contact.lock() = Contact::Apart(error.to_string());
             let wait = waits.next();
             (self.notice)(Notice::Away { error: &error, wait });
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Writes down what the keeper does, whenever that is something else.
+    async fn keep_telling(&self) {
+        let mut said = None;
+        loop {
+            let (waiting, busy) = self.desk.status();
+            let status = (self.contact.lock().clone(), waiting, busy);
+            if said.as_ref() != Some(&status) {
+                let (contact, waiting, busy) = status.clone();
+                let written = status::write(&self.home, &Status { at: self.sites.now(), contact, waiting, busy });
+                if let Err(error) = written {
+                    (self.notice)(Notice::Trouble(&error));
+                }
+                said = Some(status);
+            }
+            tokio::time::sleep(TELLS).await;
         }
     }
 
@@ -220,9 +266,15 @@ impl Keeper {
         let answers = Arc::clone(&self.answers);
         tokio::spawn(async move {
             let Ok(_turn) = answers.acquire_owned().await else { return };
-            let asker = Asker { ask, out, stop };
-            // One that stumbles over a repository answers nothing, and the server's patience ends.
-            let _ = tokio::task::spawn_blocking(move || answer(&sites, &machine, question, &asker)).await;
+            let asker = Asker { ask, out: out.clone(), stop };
+            let answered = tokio::task::spawn_blocking(move || answer(&sites, &machine, question, &asker)).await;
+            if answered.is_err() {
+                let why = Err("the keeper stumbled over this repository".to_owned());
+                if let Ok(text) = wire::written(&FromKeeper::Answer { ask, answer: why }) {
+                    // Nobody waits if the line has ended.
+                    let _ = out.send(Out::Text(text)).await;
+                }
+            }
             asked.lock().remove(&ask);
         });
     }

@@ -22,11 +22,12 @@ mod outlet;
 pub mod recovery;
 pub mod reporter;
 mod sites;
+pub mod status;
 pub mod storage;
 mod task;
 pub mod vault;
 pub mod work;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, words};
 pub use keeper::{Notice, Setup, run};
-pub use link::{Dial, LinkError};
+pub use link::{Dial, Known, LinkError};

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::{Fingerprint, NotAFingerprint, Pin, PinError};
 use api::wire::{self, Caller, Challenge, Introduction, Verdict, Welcome};
 use futures_util::{SinkExt, StreamExt};
 use rand::Rng;
 use rustls::pki_types::ServerName;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -27,27 +29,85 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Which server is called, and how it is known.
-#[derive(Clone)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dial {
-    /// Scheme, host and port.
-    pub server: Url,
-    /// TLS that lets through the server that was pinned, and no other; none for a server on this machine without TLS.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// The fingerprint that was pinned, as servers show it; empty without TLS. It is part of what is signed.
-    pub fingerprint: String,
+    /// Scheme, host and port, as a URL.
+    pub server: String,
+    /// How it is known.
+    pub known: Known,
+}
+
+/// Where servers listen unless they are told otherwise.
+const USUAL_PORT: u16 = 8443;
+
+impl Dial {
+    /// The server at an address as people write it. Without a fingerprint its certificate must be one that the system
+    /// trusts; without TLS it must be on this machine.
+    pub fn to(address: &str, fingerprint: Option<Fingerprint>) -> Result<Dial, LinkError> {
+        let wrong = || LinkError::Address(address.to_owned());
+        let is_bare = !address.contains("://");
+        let full = if is_bare { format!("https://{address}") } else { address.to_owned() };
+        let mut server = Url::parse(&full).map_err(|_| wrong())?;
+        if is_bare && !address.trim_end_matches('/').ends_with(":443") && server.port().is_none() {
+            server.set_port(Some(USUAL_PORT)).map_err(|()| wrong())?;
+        }
+        let known = match (server.scheme(), fingerprint) {
+            ("https", Some(fingerprint)) => Known::Fingerprint(fingerprint.to_string()),
+            ("https", None) => Known::System,
+            ("http", _) if is_here(&server) => Known::Loopback,
+            _ => return Err(wrong()),
+        };
+        let has_more = !server.username().is_empty() || server.password().is_some() || server.path() != "/";
+        if server.host().is_none() || has_more || server.query().is_some() {
+            return Err(wrong());
+        }
+        Ok(Dial { server: server.into(), known })
+    }
+}
+
+fn is_here(server: &Url) -> bool {
+    match server.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// How a server is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// By the fingerprint of its certificate, or of its authority's, as servers show it.
+    Fingerprint(String),
+    /// By a certificate that the system trusts.
+    System,
+    /// It is on this machine and speaks without TLS.
+    Loopback,
+}
+
+impl Known {
+    /// What checks the server; none without TLS.
+    fn pin(&self) -> Result<Option<Arc<Pin>>, LinkError> {
+        Ok(match self {
+            Known::Loopback => None,
+            Known::System => Some(Pin::system()?),
+            Known::Fingerprint(text) => Some(Pin::fingerprint(text.parse()?)),
+        })
+    }
 }
 
 /// Why there is no line.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The address cannot be called.
-    #[error("cannot call {0}: the address must be http or https, with a host")]
-    Address(Url),
+    #[error("cannot call {0}: write https://name:port, or http://localhost:port for a server on this machine")]
+    Address(String),
     /// The network, or TLS.
     #[error("cannot reach the server at {server}")]
     Reach {
         /// Where it was looked for.
-        server: Url,
+        server: String,
         /// Why it failed.
         source: std::io::Error,
     },
@@ -66,6 +126,12 @@ pub enum LinkError {
     /// It does not let us in.
     #[error("the server refuses this keeper: {0}")]
     Refused(String),
+    /// It cannot be spoken to safely.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// What is kept of it makes no sense.
+    #[error(transparent)]
+    Fingerprint(#[from] NotAFingerprint),
     /// The keeper itself failed.
     #[error(transparent)]
     Own(#[from] crate::Error),
@@ -84,11 +150,11 @@ pub(crate) struct Line {
 
 /// Calls a server and introduces the keeper.
 pub(crate) async fn call(dial: &Dial, keys: &Keys, memory: &Memory, version: &str) -> Result<Line, LinkError> {
-    let mut socket = timeout(PATIENCE, connect(dial)).await.map_err(|_| LinkError::Silent)??;
+    let (mut socket, fingerprint) = timeout(PATIENCE, connect(dial)).await.map_err(|_| LinkError::Silent)??;
     let challenge: Challenge = said(&mut socket).await?;
     let protocol = challenge.newest.min(wire::NEWEST);
     let counter = memory.next_introduction()?;
-    let signed = wire::signed(&challenge.nonce, &dial.fingerprint, Caller::Keeper, counter, "");
+    let signed = wire::signed(&challenge.nonce, &fingerprint, Caller::Keeper, counter, "");
     let introduction = Introduction {
         caller: Caller::Keeper,
         protocol,
@@ -106,19 +172,21 @@ pub(crate) async fn call(dial: &Dial, keys: &Keys, memory: &Memory, version: &st
     }
 }
 
-async fn connect(dial: &Dial) -> Result<WebSocketStream<Box<dyn Carrier>>, LinkError> {
-    let server = &dial.server;
-    let wrong = || LinkError::Address(server.clone());
+/// A socket, and the fingerprint of what the server is known by.
+async fn connect(dial: &Dial) -> Result<(WebSocketStream<Box<dyn Carrier>>, String), LinkError> {
+    let wrong = || LinkError::Address(dial.server.clone());
+    let server = Url::parse(&dial.server).map_err(|_| wrong())?;
     let host = server.host_str().ok_or_else(wrong)?.trim_matches(['[', ']']);
     let port = server.port_or_known_default().ok_or_else(wrong)?;
-    let reach = |source| LinkError::Reach { server: server.clone(), source };
+    let reach = |source| LinkError::Reach { server: dial.server.clone(), source };
     let stream = TcpStream::connect((host, port)).await.map_err(reach)?;
     stream.set_nodelay(true).map_err(reach)?;
-    let (carrier, scheme): (Box<dyn Carrier>, &str) = match (&dial.tls, server.scheme()) {
-        (Some(tls), "https") => {
+    let pin = dial.known.pin()?;
+    let (carrier, scheme): (Box<dyn Carrier>, &str) = match (&pin, server.scheme()) {
+        (Some(pin), "https") => {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-            let tls = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(reach)?;
-            (Box::new(tls), "wss")
+            let tls = TlsConnector::from(Arc::new(pin.config(&["http/1.1"])?));
+            (Box::new(tls.connect(name, stream).await.map_err(reach)?), "wss")
         }
         (None, "http") => (Box::new(stream), "ws"),
         _ => return Err(wrong()),
@@ -129,7 +197,8 @@ async fn connect(dial: &Dial) -> Result<WebSocketStream<Box<dyn Carrier>>, LinkE
         .max_message_size(Some(wire::LARGEST_OF_KEEPER))
         .max_frame_size(Some(wire::LARGEST_OF_KEEPER));
     let shaken = tokio_tungstenite::client_async_with_config(address, carrier, Some(limits)).await;
-    Ok(shaken.map_err(speech)?.0)
+    let fingerprint = pin.and_then(|pin| pin.seen()).map(|seen| seen.fingerprint.to_string());
+    Ok((shaken.map_err(speech)?.0, fingerprint.unwrap_or_default()))
 }
 
 fn speech(error: tokio_tungstenite::tungstenite::Error) -> LinkError {
@@ -184,5 +253,34 @@ impl Waits {
         let wait = self.0.mul_f64(rand::rng().random_range(0.5..1.5));
         self.0 = (self.0 * 2).min(LONGEST_WAIT);
         wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_understood_as_people_write_it_and_plain_http_stays_on_this_machine() {
+        let known = |text: &str| Dial::to(text, None).unwrap();
+        assert_eq!(known("backup.example").server, "https://backup.example:8443/");
+        assert_eq!(known("backup.example:443").server, "https://backup.example/");
+        assert_eq!(known("https://backup.example").server, "https://backup.example/");
+        assert_eq!(known("http://127.0.0.1:8080").known, Known::Loopback);
+        assert_eq!(known("http://[::1]:8080").known, Known::Loopback);
+        let wrong =
+            ["http://backup.example", "ftp://backup.example", "", "https://", "https://me:secret@host", "https://a/b"];
+        for text in wrong {
+            assert!(matches!(Dial::to(text, None), Err(LinkError::Address(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_to_a_minute_and_no_further() {
+        let mut waits = Waits::new();
+        let all: Vec<Duration> = (0..20).map(|_| waits.next()).collect();
+        assert!(all[0] < Duration::from_secs(2));
+        assert!(all.iter().all(|wait| *wait <= LONGEST_WAIT.mul_f64(1.5)));
+        assert!(all[19] >= LONGEST_WAIT.mul_f64(0.5));
     }
 }

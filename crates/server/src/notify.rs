@@ -26,9 +26,10 @@ use crate::problem::Problem;
 
 pub(crate) use letter::Letter;
 pub(crate) use sending::{Sender, Way};
+pub(crate) use webhook::fresh_key;
 
 /// How often it is looked.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Messages that are taken at once, and sent side by side.
 const MOST: u64 = 32;

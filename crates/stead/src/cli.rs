@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, backup, cache, cat, check, copy, diff, disk, dump, find, fleet, forget, gateway, generate, init, key, list,
-    ls, prune, restore, server, snapshots, stats, tag, unlock, up, version,
+    agent, backup, cache, cat, check, copy, diff, disk, dump, find, fleet, forget, gateway, generate, init, keeper,
+    key, list, ls, prune, restore, server, snapshots, stats, tag, unlock, up, version,
 };
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -52,6 +52,7 @@ enum Command {
     Gateway(gateway::Args),
     Up(Box<up::Args>),
     Agent(Box<agent::Args>),
+    Keeper(Box<keeper::Args>),
     Server(server::Args),
     Fleet(fleet::Args),
     Generate(generate::Args),
@@ -110,6 +111,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Cache(args) => args.run(&context()?),
         Command::Gateway(args) => args.run(&context()?),
         Command::Agent(args) => args.run(|| context(), cli.global.output()?),
+        Command::Keeper(args) => args.run(|| context(), cli.global.output()?),
         Command::Up(args) => args.run(&context()?),
         Command::Server(args) => args.run(&context()?),
         Command::Fleet(args) => args.run(&context()?),

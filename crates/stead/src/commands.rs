@@ -15,6 +15,7 @@ pub(crate) mod forget;
 pub(crate) mod gateway;
 pub(crate) mod generate;
 pub(crate) mod init;
+pub(crate) mod keeper;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod ls;

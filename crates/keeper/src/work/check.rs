@@ -26,7 +26,9 @@ pub(super) fn check(site: &Site, slice: u32, of: u32, reporter: &Reporter) -> Re
 
 fn words(report: &CheckReport, untrue: &[String], affected: &[check::Affected]) -> String {
     let errors = (report.errors.len() + untrue.len()) as u64;
-    let first = report.errors.first().map(ToString::to_string).or_else(|| untrue.first().cloned()).unwrap_or_default();
+    // What a machine may have forged is worse than what broke.
+    let broken = || report.errors.first().map(ToString::to_string);
+    let first = untrue.first().cloned().or_else(broken).unwrap_or_default();
     let mut words = format!("the repository has {}, first: {first}", count_of(errors, "error"));
     if let Some(damaged) = affected.first() {
         let path = String::from_utf8_lossy(&damaged.path);

@@ -102,7 +102,7 @@ impl Letter {
 
     /// Its subject, in one line.
     pub(crate) fn subject(&self) -> String {
-        let line: String = self.sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(150).collect();
+        let line = one_line(&self.sentence);
         match self.news {
             News::Alert(NoticeKind::Over) => format!("Over: {line}"),
             _ => line,
@@ -145,6 +145,13 @@ impl Letter {
         };
         serde_json::to_string(&body).unwrap_or_default()
     }
+}
+
+/// What fits into a header: one line, 150 characters at most, nothing that writers of headers mind.
+pub(super) fn one_line(text: &str) -> String {
+    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let line: String = text.chars().map(|c| if is_odd(c) { ' ' } else { c }).take(150).collect();
+    line.trim().to_owned()
 }
 
 /// The identity of a message as receivers see it: of one length, without signs that headers or signatures mind.

@@ -10,7 +10,7 @@ use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::firm::{Inside, MailServer, Protection};
-use super::letter::Letter;
+use super::letter::{Letter, one_line};
 use super::reach::{SLOW, addresses};
 use super::sending::Unsent;
 
@@ -60,7 +60,7 @@ fn mailer(
 fn written(server: &MailServer, to: &Person, letter: &Letter) -> Result<Message, Unsent> {
     let mailbox = |address: &str, name: &str| -> Result<Mailbox, Unsent> {
         let address: Address = address.parse().map_err(|_| Unsent::NoMailbox(address.to_owned()))?;
-        Ok(Mailbox::new(Some(name.to_owned()), address))
+        Ok(Mailbox::new(Some(one_line(name)), address))
     };
     let from = mailbox(&server.from, &format!("stead, {}", letter.firm))?;
     let domain = from.email.domain().to_owned();
@@ -114,14 +114,22 @@ mod tests {
 
     #[test]
     fn names_and_sentences_cannot_add_headers() {
-        let mut letter =
-            Letter::test("Firm\r\nBcc: x@example.org", "https://s.example", [0; 10], Timestamp::UNIX_EPOCH);
-        letter.sentence = "pc\r\nBcc: y@example.org".into();
-        let (id, name) = (continuity::PersonId::new(fleet::Uuid::nil()), "Jim\r\nBcc: z@example.org".to_owned());
-        let to = Person { id, name, email: "jim@example.org".into() };
-        let Ok(message) = written(&server(Protection::Plain, "localhost"), &to, &letter) else { return };
-        let text = String::from_utf8(message.formatted()).unwrap();
-        let (head, _) = text.split_once("\r\n\r\n").unwrap();
-        assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+        for evil in [
+            "Jim\r\nBcc: z@example.org",
+            "\u{85}\u{2028}\0\u{7f}",
+            "\"<>\\,;:()",
+            "",
+            "株式会社 👩🏽‍💻",
+            &"x".repeat(9_000),
+        ] {
+            let mut letter = Letter::test(evil, "https://s.example", [0; 10], Timestamp::UNIX_EPOCH);
+            letter.sentence = evil.to_owned();
+            let id = continuity::PersonId::new(fleet::Uuid::nil());
+            let to = Person { id, name: evil.to_owned(), email: "jim@example.org".into() };
+            let message = written(&server(Protection::Plain, "localhost"), &to, &letter).unwrap();
+            let text = String::from_utf8(message.formatted()).unwrap();
+            let (head, _) = text.split_once("\r\n\r\n").unwrap();
+            assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+        }
     }
 }

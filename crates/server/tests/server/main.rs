@@ -8,6 +8,8 @@ mod firms;
 mod keepers;
 mod limits;
 mod looks;
+mod messages;
+mod post;
 mod roles;
 mod shop;
 mod signing_in;

@@ -81,19 +81,25 @@ impl Shop {
         let address = door.address();
         let scheme = if matches!(protection, Protection::Plain) { "http" } else { "https" };
         let origin = format!("{scheme}://127.0.0.1:{}", address.port());
+        let clock = Arc::new(AtomicI64::new(Timestamp::now().as_second()));
+        let troubles = Arc::default();
+        let mut shop =
+            Shop { origin, store, address, troubles, clock, drawn: AtomicU64::new(1), running: None, folder };
+        shop.running = Some(shop.setup(door, protection).start());
+        shop
+    }
+
+    fn setup(&self, door: Door, protection: Protection) -> Setup {
+        let (read, heard) = (Arc::clone(&self.clock), Arc::clone(&self.troubles));
         let facade = Facade {
-            address: origin.clone(),
+            address: self.origin.clone(),
             fingerprint: FINGERPRINT.into(),
             own_authority: true,
             zone: Zone::utc(),
             demo: false,
         };
-        let clock = Arc::new(AtomicI64::new(Timestamp::now().as_second()));
-        let read = Arc::clone(&clock);
-        let troubles = Arc::new(parking_lot::Mutex::new(Vec::new()));
-        let heard = Arc::clone(&troubles);
-        let setup = Setup {
-            store: store.clone(),
+        Setup {
+            store: self.store.clone(),
             door,
             protection,
             facade,
@@ -103,9 +109,17 @@ impl Shop {
                     heard.lock().push(words);
                 }
             }),
-        };
-        let running = Some(setup.start());
-        Shop { origin, store, address, troubles, clock, drawn: AtomicU64::new(1), running, folder }
+        }
+    }
+
+    /// The server goes away in the middle of whatever it does, and another one begins on the same database.
+    pub(crate) async fn replace(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        let door = Door::open("127.0.0.1:0".parse().unwrap(), &Protection::Plain).await.unwrap();
+        self.address = door.address();
+        self.running = Some(self.setup(door, Protection::Plain).start());
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -7,6 +7,7 @@ mod front;
 mod gate;
 mod local_agent;
 pub(crate) mod local_keeper;
+mod own_backups;
 pub(crate) mod place;
 mod protect;
 
@@ -32,6 +33,7 @@ use front::{Near, near};
 use gate::Gate;
 use local_agent::LocalAgent;
 use local_keeper::LocalKeeper;
+use own_backups::OwnBackups;
 use place::Place;
 
 /// Protect this machine, and show every machine and what it needs
@@ -66,6 +68,9 @@ pub(crate) struct Args {
     /// Let machines bring their backups here [default: the address of --listen, port 8444]
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "only_server")]
     gateway_listen: Option<SocketAddr>,
+    /// Back up the server itself there, every day: a place that survives this machine [default: beside the database]
+    #[arg(long, value_name = "LOCATION")]
+    safety: Option<String>,
     /// Start the server alone: no gateway and nothing that is protected here
     #[arg(long)]
     only_server: bool,
@@ -137,11 +142,12 @@ impl Args {
             output.failure(&failure.doing("cannot protect this machine"));
             None
         });
+        let own = (!self.demo).then(|| tokio::spawn(self.own_backups(place, context, &store).go_on()));
         while !context.cancel.is_cancelled() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        if let Some(alive) = alive {
-            alive.abort();
+        for beside in alive.into_iter().chain(own) {
+            beside.abort();
         }
         if let Some(protected) = protected {
             protected.stop().await;
@@ -151,6 +157,11 @@ impl Args {
             gate.close().await;
         }
         Ok(())
+    }
+
+    fn own_backups(&self, place: &Place, context: &Context, store: &Store) -> OwnBackups {
+        let (root, location) = (place.root().to_owned(), self.safety.clone());
+        OwnBackups { root, location, store: store.clone(), context: context.clone() }
     }
 
     /// Lets the keeper and this machine's agent begin, and the first backup.

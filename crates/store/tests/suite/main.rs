@@ -56,6 +56,7 @@ stories! {
     ledger::a_file_is_received_once_and_never_with_other_bytes,
     ledger::receipts_never_go_back_in_time_and_the_first_snapshot_closes_the_enrolment,
     ledger::a_keeper_comes_in_at_the_gateway_while_its_account_is_good,
+    ledger::a_snapshot_of_a_machine_without_an_agent_is_a_backup,
     ledger::only_the_right_credential_of_a_trusted_machine_opens_its_repository,
     trails::every_change_has_a_line_and_the_log_verifies,
     trails::lines_appended_by_two_servers_at_once_are_one_chain,

@@ -1,0 +1,106 @@
+//! `stead keeper`: tends repositories for a server.
+
+mod init;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+
+use keeper::home::Home;
+use keeper::keys::Opener;
+use zeroize::Zeroizing;
+
+use crate::environment;
+use crate::failure::{Failure, Outcome};
+use crate::open::Context;
+use crate::output::Output;
+use crate::password::PasswordSource;
+
+/// Tend repositories for a server: check, prune, copy, practise restores, hand out files
+///
+/// A keeper has the keys of the repositories that it tends, sealed to it by the machines; the server has none. Run it beside
+/// the storage, not where the server is reached by browsers. Secrets of destinations that copies go to are files on its
+/// machine, in `destinations` of its directory, named by the destination's id: lines such as AWS_ACCESS_KEY_ID=…
+///
+/// Example: stead keeper init --server backup.example --fingerprint 12:34:…
+///          stead keeper run
+///          stead keeper status
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Where the keeper keeps its keys and what it must not lose [default: /var/lib/stead/keeper for root, else
+    /// stead/keeper in your state directory]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    Init(init::Args),
+    Run(run::Args),
+    Status(status::Args),
+}
+
+/// What opens the keeper's keys; the same at every start.
+#[derive(clap::Args)]
+#[command(next_help_heading = "What opens the keeper's keys")]
+struct OpenerArgs {
+    /// A file with a key; made by `init` where it is missing [default: `key` in the keeper's directory]
+    #[arg(long, value_name = "FILE", group = "opener")]
+    key_file: Option<PathBuf>,
+    /// A passphrase that is typed at every start, or comes through a pipe
+    #[arg(long, group = "opener")]
+    passphrase: bool,
+    /// A passphrase that is in this file at every start
+    #[arg(long, value_name = "FILE", group = "opener")]
+    passphrase_file: Option<PathBuf>,
+    /// The machine's TPM (not possible yet: says why)
+    #[arg(long, group = "opener")]
+    tpm: bool,
+}
+
+/// Whether a passphrase is chosen now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phrase {
+    New,
+    Known,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: impl FnOnce() -> Outcome<Context>, output: Output) -> Outcome {
+        let home = home(self.state)?;
+        match self.verb {
+            Verb::Init(args) => args.run(&home, output),
+            Verb::Run(args) => args.run(home, &context()?),
+            Verb::Status(args) => args.run(&home, output),
+        }
+    }
+}
+
+fn home(given: Option<PathBuf>) -> Outcome<Home> {
+    let usual = || match platform::effective_uid() {
+        0 => Some(PathBuf::from("/var/lib/stead/keeper")),
+        _ => environment::state_directory().map(|state| state.join("keeper")),
+    };
+    let nowhere =
+        || Failure::new("there is no home directory to keep the keeper's state in").hint("name one with `--state`");
+    Ok(Home::at(given.or_else(usual).ok_or_else(nowhere)?)?)
+}
+
+impl OpenerArgs {
+    fn opener(&self, home: &Home, phrase: Phrase) -> Outcome<Opener> {
+        if self.tpm {
+            return Ok(Opener::Tpm);
+        }
+        if self.passphrase || self.passphrase_file.is_some() {
+            let source = PasswordSource { file: self.passphrase_file.clone(), ..PasswordSource::default() };
+            let what = "passphrase of the keeper's keys";
+            let typed = if phrase == Phrase::New { source.read_new(what)? } else { source.read(what)? };
+            let text = std::str::from_utf8(typed.bytes()).map_err(|_| Failure::new("the passphrase is no text"))?;
+            return Ok(Opener::Passphrase(Zeroizing::new(text.to_owned())));
+        }
+        Ok(Opener::File(self.key_file.clone().unwrap_or_else(|| home.key_file())))
+    }
+}
