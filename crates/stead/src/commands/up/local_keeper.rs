@@ -1,17 +1,17 @@
 //! The keeper of `stead up`: its keys are made at the first start and opened by a file beside them.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use agent::{Fingerprint, pinned};
+use agent::Fingerprint;
 use backend::SystemClock;
 use jiff::Timestamp;
 use keeper::home::Home;
 use keeper::keys::{Keys, Opener};
 use keeper::{Dial, Notice, Setup};
+use repo::Cancel;
 use repo::lock::LockOwner;
 use store::{KeeperId, NewKeeper, Store};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::front::Near;
 use super::place::Place;
@@ -26,7 +26,7 @@ const NAME: &str = "keeper of this server";
 
 /// A keeper that works.
 pub(super) struct LocalKeeper {
-    stop: watch::Sender<bool>,
+    stop: Cancel,
     works: JoinHandle<()>,
 }
 
@@ -48,22 +48,24 @@ impl LocalKeeper {
             notice: Arc::new(move |notice| match notice {
                 Notice::Welcome(_) => {}
                 Notice::Away { error, .. } => output.warn(format_args!("keeper: {error}")),
-                Notice::Trouble(error) => output.warn(format_args!("keeper: {error}")),
+                Notice::Trouble(error) => output.warn(format_args!("keeper: {}", error.words())),
             }),
         };
-        let (stop, stopped) = watch::channel(false);
-        let works = tokio::spawn(async move {
-            if let Err(error) = keeper::run(setup, stopped).await {
+        let stop = Cancel::default();
+        let stopped = stop.clone();
+        let work = move || {
+            if let Err(error) = keeper::run(setup, &stopped) {
                 output.failure(&Failure::from(error).doing("the keeper does not work"));
             }
-        });
-        Ok(LocalKeeper { stop, works })
+        };
+        let works = std::thread::Builder::new().name("keeper".into()).spawn(work);
+        Ok(LocalKeeper { stop, works: works.doing(|| "cannot start the keeper".into())? })
     }
 
     /// Ends it; what is in hand is taken up at the next start.
     pub(super) async fn stop(self) {
-        _ = self.stop.send(true);
-        _ = self.works.await;
+        self.stop.cancel();
+        _ = tokio::task::spawn_blocking(move || self.works.join()).await;
     }
 }
 
@@ -95,16 +97,11 @@ async fn introduce(store: &Store, keys: &Keys) -> Outcome {
 }
 
 fn dial(near: &Near) -> Outcome<Dial> {
-    let server = near.address.parse().doing(|| format!("cannot call {}", near.address))?;
-    let fingerprint = near.fingerprint.clone();
-    let tls = match fingerprint.is_empty() {
-        true => None,
-        false => {
-            let known: Fingerprint = fingerprint.parse().doing(|| "cannot read the server's fingerprint".into())?;
-            Some(pinned(Some(known)).doing(|| "cannot set up TLS".into())?)
-        }
+    let fingerprint: Option<Fingerprint> = match near.fingerprint.as_str() {
+        "" => None,
+        known => Some(known.parse().doing(|| "cannot read the server's fingerprint".into())?),
     };
-    Ok(Dial { server, tls, fingerprint })
+    Dial::to(&near.address, fingerprint).doing(|| format!("cannot call {}", near.address))
 }
 
 /// 32 bytes from 64 hexadecimal digits.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use agent::{Wish as Joining, enrol, status};
 use continuity::Scope;
 use fleet::{
-    Client, ClientId, Drill, Keep, KeyCustody, MachineClass, MachineId, Policy, PolicyId, Schedule, Selection,
+    Client, ClientId, Drill, Keep, KeyCustody, MachineClass, MachineId, Policy, PolicyId, Roaming, Schedule, Selection,
     TenantId, Times, Zone,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -102,6 +102,7 @@ fn policy(wish: &Wish<'_>, tenant: TenantId, now: Timestamp) -> Outcome<Policy> 
         copies: Vec::new(),
         keep: Keep { daily: 14, weekly: 8, monthly: 12, ..Keep::default() },
         drills: vec![Drill::FileSample],
+        roaming: Roaming::default(),
     })
 }
 
