@@ -108,6 +108,8 @@ pub(crate) struct Core {
     pub(crate) identity: Identity,
     pub(crate) latch: Arc<Latch>,
     pub(crate) limiter: Arc<Limiter>,
+    /// The speed that the limiter was set to.
+    pub(crate) speed: Mutex<Option<u64>>,
     /// Whom somebody works at.
     pub(crate) runs: Mutex<Vec<Running>>,
     pub(crate) contact: Mutex<Contact>,
@@ -136,6 +138,7 @@ impl Core {
             identity,
             latch: Arc::default(),
             limiter,
+            speed: Mutex::default(),
             runs: Mutex::default(),
             contact: Mutex::default(),
             surroundings,
@@ -174,7 +177,7 @@ impl Core {
 
     /// Whether somebody must sign in to this network first.
     pub(crate) fn is_captive(&self) -> bool {
-        self.surroundings.lock().captive
+        self.surroundings.lock().around.network == fleet::Network::Captive
     }
 
     /// Sees to it that the keeper has the repository's key, if there is a keeper.
@@ -229,7 +232,7 @@ fn watch_surroundings(core: &Core) {
         core.setup.watched.wait(LOOK_EVERY);
         let now = core.setup.watched.now();
         let before = std::mem::replace(&mut *core.surroundings.lock(), now.clone());
-        if before.network != now.network {
+        if before.network != now.network || (before.asleep && !now.asleep) {
             core.moved.notify_one();
         }
         if before != now {

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use api::wire::agent::Order;
 use api::wire::duties::Duties;
-use fleet::{JobKind, Outcome, RunCondition, RunId, Turn};
+use fleet::{JobKind, Outcome, RunId, Turn};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::agent::{AgentError, Core, Notice};
 use crate::identity;
 use crate::memory::{Ending, Ongoing, kind_of};
 use crate::running::{Running, Stop, Worked};
-use crate::status;
 use crate::watch::Watch;
 use crate::work::Task;
+use crate::{status, surroundings};
 
 /// How often it looks though nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ fn turn(core: &Arc<Core>) -> Result<(), AgentError> {
     reap(core)?;
     take_up(core)?;
     let Some(duties) = core.duties()? else { return Ok(()) };
-    hold(core, &duties);
+    surroundings::apply(core, &duties)?;
     carry_out(core, &duties)?;
     keep_schedule(core, &duties)
 }
@@ -108,13 +108,6 @@ fn take_up(core: &Arc<Core>) -> Result<(), AgentError> {
         start(core, again, Some("the agent was interrupted; what was sent is not sent again".into()))?;
     }
     Ok(())
-}
-
-/// Holds uploads while somebody paused the machine.
-fn hold(core: &Core, duties: &Duties) {
-    let now = core.setup.clock.now();
-    let pause = duties.pause.as_ref().filter(|pause| pause.holds(now));
-    core.latch.set(pause.map(|pause| RunCondition::Paused { by: pause.by.clone(), since: pause.from }));
 }
 
 /// Carries orders out, the oldest first.

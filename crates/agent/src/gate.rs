@@ -27,10 +27,15 @@ impl Latch {
     /// Holds uploads for this reason, or lets them go.
     pub(crate) fn set(&self, held: Option<RunCondition>) {
         let mut now = self.held.lock();
-        if *now != held {
+        if !is_the_same(now.as_ref(), held.as_ref()) {
             *now = held;
             self.changed.notify_all();
         }
+    }
+
+    /// Bytes that went through and that nobody has taken note of.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 
     /// Bytes that went through since somebody asked last.
@@ -48,6 +53,15 @@ impl Latch {
             }
             watch.go_on(Waiter::Gate);
         }
+    }
+}
+
+/// Whether both hold for the same reason, whenever that began.
+fn is_the_same(before: Option<&RunCondition>, now: Option<&RunCondition>) -> bool {
+    match (before, now) {
+        (Some(RunCondition::Waiting { cause, .. }), Some(RunCondition::Waiting { cause: still, .. })) => cause == still,
+        (Some(RunCondition::Asleep { .. }), Some(RunCondition::Asleep { .. })) => true,
+        (before, now) => before == now,
     }
 }
 

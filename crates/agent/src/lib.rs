@@ -36,7 +36,7 @@ pub use identity::{Identity, IdentityError};
 pub use imaging::{ImageRequest, Imaged, Imaging};
 pub use membership::{Membership, Trust};
 pub use memory::MemoryError;
-pub use pin::{Fingerprint, NotAFingerprint, Pin, PinError, Seen};
+pub use pin::{Fingerprint, NotAFingerprint, Pin, PinError, Seen, pinned};
 pub use place::{Place, PlaceError};
 pub use removal::{RemovalError, Removed, remove};
 pub use settings::{Settings, SettingsError};

@@ -97,6 +97,15 @@ enum Rule {
     Other(Arc<dyn ServerCertVerifier>),
 }
 
+/// TLS for a line to a server that is known by its fingerprint; none: by what the system believes. It asks for HTTP/1.1.
+pub fn pinned(fingerprint: Option<Fingerprint>) -> Result<Arc<ClientConfig>, PinError> {
+    let pin = match fingerprint {
+        Some(fingerprint) => Pin::fingerprint(fingerprint),
+        None => Pin::system()?,
+    };
+    Ok(Arc::new(pin.config(&["http/1.1"])?))
+}
+
 /// Checks a server, and keeps in mind what it showed.
 #[derive(Debug)]
 pub struct Pin {

@@ -3,13 +3,14 @@
 
 use std::io;
 
-use fleet::Zone;
+use fleet::{Network, Zone};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentError, Core};
 use crate::memory::{Memory, MemoryError, kind_of};
 use crate::place::{self, Place, PlaceError};
+use crate::surroundings::Surroundings;
 
 /// How an agent stands to its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +174,27 @@ fn put(core: &Core, status: &Status) -> io::Result<()> {
     std::fs::rename(part, path)
 }
 
+/// What is known of the surroundings, in sentences.
+fn told(surroundings: &Surroundings) -> Vec<String> {
+    let Surroundings { around, known_by, .. } = surroundings;
+    let battery = around.battery.map(|percent| format!(" with {percent} % left")).unwrap_or_default();
+    let power = match around.mains {
+        Some(true) => "on mains".to_owned(),
+        Some(false) => format!("on battery{battery}"),
+        None => "power is not known".to_owned(),
+    };
+    let link = match (around.network, around.metered) {
+        (Network::Down, _) => "no network",
+        (Network::Captive, _) => "a network that somebody must sign in to",
+        (_, Some(true)) => "a link that is paid by volume",
+        (Network::Up, _) => "a network",
+        (Network::Unknown, _) => "nobody knows about the network",
+    };
+    let mut told = vec![format!("{power}; {link}")];
+    told.extend(known_by.iter().cloned());
+    told
+}
+
 fn of_core(core: &Core) -> Result<Option<Status>, AgentError> {
     let now = core.setup.clock.now();
     let Some(known) = of_memory(&core.memory, now)? else { return Ok(None) };
@@ -189,5 +211,6 @@ fn of_core(core: &Core) -> Result<Option<Status>, AgentError> {
         }
     });
     let contact = Some(core.contact.lock().clone());
-    Ok(Some(Status { running: true, contact, runs: runs.collect(), ..known }))
+    let surroundings = told(&core.surroundings.lock());
+    Ok(Some(Status { running: true, contact, runs: runs.collect(), surroundings, ..known }))
 }

@@ -93,6 +93,8 @@ routes! {
 
     /// What needs somebody.
     Alerts = Get "/alerts", Access::SignedIn;
+    /// One of them, as messages link to it.
+    Alert = Get "/alerts/{alert}", LOOK;
     /// Somebody has it.
     AcknowledgeAlert = Post "/alerts/{alert}/acknowledge", CONFIGURE;
     /// Nobody has it any more.
@@ -117,6 +119,8 @@ routes! {
     Enrol = Get "/enrol", CONFIGURE;
     /// A new code.
     MakeCode = Post "/enrol", CONFIGURE;
+    /// A machine that is backed up by plain restic.
+    MakePlain = Post "/enrol/plain", CONFIGURE;
     /// A code opens nothing any more.
     EndCode = Post "/enrol/{code}/end", CONFIGURE;
 
@@ -139,6 +143,28 @@ routes! {
     MakeToken = Post "/settings/tokens", Access::SignedIn;
     /// A token opens nothing any more.
     EndToken = Post "/settings/tokens/{token}/end", Access::SignedIn;
+
+    /// How one is told of alerts, and when not.
+    OwnMessages = Get "/settings/messages", Access::SignedIn;
+    /// Changing that.
+    SaveOwnMessages = Post "/settings/messages", Access::SignedIn;
+    /// Trying it.
+    TestOwnMessages = Post "/settings/messages/test", Access::SignedIn;
+
+    /// By what a firm sends messages, and whom it tells in which order.
+    Messages = Get "/messages", INVITE;
+    /// Changing whom it tells.
+    SaveSteps = Post "/messages/steps", INVITE;
+    /// Changing its mail server.
+    SaveMail = Post "/messages/mail", INVITE;
+    /// Changing its webhook.
+    SaveWebhook = Post "/messages/webhook", INVITE;
+    /// A new key for its webhook.
+    WebhookKey = Post "/messages/key", INVITE;
+    /// Changing its watchdog, and whether addresses inside its network may be called.
+    SaveWatchdog = Post "/messages/watchdog", INVITE;
+    /// Trying a way.
+    TestMessages = Post "/messages/test", INVITE;
 
     /// What the JSON API is.
     OpenApi = Get "/api/v1/openapi.json", Access::Anyone;

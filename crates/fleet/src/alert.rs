@@ -21,17 +21,20 @@ pub enum Condition {
     Storage,
     /// Two machines use one identity.
     Quarantined,
+    /// Messages about alerts do not arrive.
+    Messages,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Condition; 6] = [
+    pub const ALL: [Condition; 7] = [
         Condition::Silent,
         Condition::Backup,
         Condition::Offsite,
         Condition::Proven,
         Condition::Storage,
         Condition::Quarantined,
+        Condition::Messages,
     ];
 
     /// The word for it.
@@ -43,6 +46,7 @@ impl Condition {
             Condition::Proven => "proven",
             Condition::Storage => "storage",
             Condition::Quarantined => "quarantined",
+            Condition::Messages => "messages",
         }
     }
 }

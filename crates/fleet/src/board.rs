@@ -8,6 +8,7 @@ mod observation;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::alert::Heard;
 use crate::{Alert, AlertId, AlertKey, Escalation, Recipient, Silence};
@@ -15,7 +16,8 @@ use crate::{Alert, AlertId, AlertKey, Escalation, Recipient, Silence};
 pub use observation::{Finding, Observation, SelfDoubt};
 
 /// What is said of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
     /// It is there, and this step has come.
     There,

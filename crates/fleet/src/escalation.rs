@@ -43,6 +43,18 @@ impl QuietHours {
         };
         within && !self.except.contains(&condition)
     }
+
+    /// When messages that wait at this moment go: the next time that the clock shows the end. None beyond the calendar.
+    pub fn end(&self, at: Timestamp) -> Option<Timestamp> {
+        let mut date = self.zone.date(at).yesterday().ok()?;
+        loop {
+            let moment = self.zone.moment(date.to_datetime(self.to))?;
+            if moment > at {
+                return Some(moment);
+            }
+            date = date.tomorrow().ok()?;
+        }
+    }
 }
 
 /// Whom to tell, when.
@@ -68,5 +80,35 @@ impl Escalation {
         all.sort();
         all.dedup();
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::time;
+
+    use super::*;
+
+    fn night(zone: &str) -> QuietHours {
+        let (from, to) = (time(22, 0, 0, 0), time(0, 30, 0, 0));
+        QuietHours { zone: Zone::named(zone).unwrap(), from, to, except: vec![Condition::Storage] }
+    }
+
+    #[test]
+    fn quiet_hours_over_midnight_hold_all_but_what_wakes_people() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let night = night("Europe/Vienna");
+        assert!(night.hold(Condition::Backup, at("2026-11-22T21:00:00Z")));
+        assert!(!night.hold(Condition::Storage, at("2026-11-22T21:00:00Z")));
+        assert!(!night.hold(Condition::Backup, at("2026-11-22T23:30:00Z")));
+        assert_eq!(night.end(at("2026-11-22T21:00:00Z")), Some(at("2026-11-22T23:30:00Z")));
+    }
+
+    #[test]
+    fn quiet_hours_whose_end_the_clock_skips_end_when_it_goes_on() {
+        // Santiago's clock jumps from midnight to one.
+        let within = "2026-09-06T03:00:00Z".parse().unwrap();
+        assert!(night("America/Santiago").hold(Condition::Backup, within));
+        assert_eq!(night("America/Santiago").end(within).unwrap().to_string(), "2026-09-06T04:00:00Z");
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::keep::listed;
-use crate::{Destination, Distance, Drill, Keep, Place, PolicyId, Schedule, TenantId};
+use crate::{Destination, Distance, Drill, Keep, Place, PolicyId, Roaming, Schedule, TenantId};
 
 /// What is protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,19 +56,19 @@ pub struct Policy {
     pub keep: Keep,
     /// How it is proven that a restore works.
     pub drills: Vec<Drill>,
+    /// What holds on the road.
+    #[serde(default)]
+    pub roaming: Roaming,
 }
 
 impl Policy {
     /// What will happen, in plain sentences: what, when, where to, how long, how proven. Of `destinations` those that
     /// the policy names are told.
     pub fn preview(&self, destinations: &[Destination]) -> Vec<String> {
-        vec![
-            self.what_sentence(),
-            self.schedule.sentence(),
-            self.where_sentence(destinations),
-            self.keep_sentence(),
-            self.drill_sentence(),
-        ]
+        let mut sentences = vec![self.what_sentence(), self.schedule.sentence()];
+        sentences.extend(self.roaming.sentences());
+        sentences.extend([self.where_sentence(destinations), self.keep_sentence(), self.drill_sentence()]);
+        sentences
     }
 
     /// Whether a copy goes away from the machines.
@@ -149,6 +149,7 @@ mod tests {
             copies: vec![DestinationId::new(Uuid::from_u128(3))],
             keep: Keep { daily: 14, monthly: 12, ..Keep::default() },
             drills: vec![Drill::FileSample],
+            roaming: Roaming::default(),
         }
     }
 

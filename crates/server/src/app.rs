@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::attempts::Attempts;
 use crate::calls::Calls;
+use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
 use crate::problem::Problem;
 
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) attempts: Attempts,
     /// Agents and keepers that are connected.
     pub(crate) calls: Calls,
+    pub(crate) rounds: Rounds,
     clock: Clock,
     observer: Observer,
     stop: watch::Receiver<bool>,
@@ -60,9 +62,8 @@ impl App {
         observer: Observer,
         stop: watch::Receiver<bool>,
     ) -> App {
-        let attempts = Attempts::default();
-        let calls = Calls::default();
-        App(Arc::new(Shared { store, facade, attempts, calls, clock, observer, stop }))
+        let (attempts, calls, rounds) = (Attempts::default(), Calls::default(), Rounds::default());
+        App(Arc::new(Shared { store, facade, attempts, calls, rounds, clock, observer, stop }))
     }
 
     /// The time.

@@ -5,6 +5,8 @@ use fleet::{Tenant, TenantId};
 use jiff::{Timestamp, ToSpan};
 use store::{Error, Result, Secret, Store};
 
+use crate::code;
+
 /// How long a link that the operator prints is good, in hours.
 pub const LINK_HOURS: i64 = 24;
 
@@ -28,6 +30,13 @@ pub async fn found(store: &Store, owner: &Owner, now: Timestamp, random: [u8; 10
     let person = Person { id: PersonId::made(now, random), name: owner.name.clone(), email: owner.email.clone() };
     store.system().found_tenant(&tenant, &person, now).await?;
     Ok(true)
+}
+
+/// A code by which this machine joins at once; what is typed, and what is stored of it.
+pub fn code() -> Result<(String, Secret)> {
+    let typed = code::fresh().map_err(|_| Error::Conflict("the system gives no random bytes".into()))?;
+    let meant = Secret::received(&code::as_meant(&typed));
+    Ok((typed, meant))
 }
 
 /// A path of this server that lets whoever has this address in, once, within a day. The operator of a server can always

@@ -51,7 +51,8 @@ pub(crate) async fn enrol(
     Ok(Json(Enrolled { machine: machine.to_string(), client, credential: credential.text().to_owned() }))
 }
 
-fn name(text: &str) -> Result<String, Problem> {
+/// What a machine may be called.
+pub(crate) fn name(text: &str) -> Result<String, Problem> {
     let name: String = text.trim().chars().filter(|c| !c.is_control()).collect();
     match name.chars().count() {
         1..=100 => Ok(name),

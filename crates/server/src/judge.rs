@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleet::{AlertId, Escalation, MachineId, Observation, TenantId};
+use fleet::{AlertId, MachineId, Observation, TenantId};
 use jiff::Timestamp;
 
 use crate::app::App;
+use crate::notify;
 use crate::observer::Event;
 use crate::problem::Problem;
 
@@ -35,16 +36,21 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// All that is due now.
+/// All that is due now: machines, and what goes on though no machine changes.
 async fn due(app: &App) -> Result<(), Problem> {
     loop {
         let now = app.now();
         let machines = app.store.system().to_judge(now, MOST).await?;
         judge(app, &machines, now).await?;
         if (machines.len() as u64) < MOST {
-            return Ok(());
+            break;
         }
     }
+    for tenant in app.store.system().alarmed().await? {
+        alarms(app, tenant).await?;
+    }
+    app.rounds.done();
+    Ok(())
 }
 
 /// One machine, because somebody just changed it and wants to see it.
@@ -54,41 +60,48 @@ pub(crate) async fn at_once(app: &App, machine: MachineId) -> Result<(), Problem
 
 /// Something that judging does not find: it opens an alert, or closes one.
 pub(crate) async fn observed(app: &App, tenant: TenantId, seen: Observation) -> Result<(), Problem> {
-    let (bits, now) = (app.random()?, app.now());
-    app.store.system().on_board(tenant, now, move |board| observe(board, vec![seen], bits, now)).await?;
-    Ok(())
+    observe(app, tenant, vec![seen], app.now()).await
+}
+
+/// A tenant's escalations, silences that end, and whether its messages arrive.
+pub(crate) async fn alarms(app: &App, tenant: TenantId) -> Result<(), Problem> {
+    let now = app.now();
+    let seen = vec![notify::observation(app, tenant, now).await?];
+    observe(app, tenant, seen, now).await
 }
 
 async fn judge(app: &App, machines: &[MachineId], now: Timestamp) -> Result<(), Problem> {
     if machines.is_empty() {
         return Ok(());
     }
-    let system = app.store.system();
     let mut seen: BTreeMap<TenantId, Vec<Observation>> = BTreeMap::new();
-    for (machine, freshness) in system.judge(machines, None, now).await? {
+    for (machine, freshness) in app.store.system().judge(machines, None, now).await? {
         seen.entry(machine.tenant).or_default().extend(Observation::of_machine(&machine, &freshness, now));
     }
     for (tenant, seen) in seen {
-        let bits = app.random()?;
-        system.on_board(tenant, now, move |board| observe(board, seen, bits, now)).await?;
+        observe(app, tenant, seen, now).await?;
     }
     Ok(())
 }
 
-/// Nobody is notified yet: there are no steps of an escalation to go through. Silences count what they hold all the same.
-fn observe(
-    tenant: &mut store::TenantBoard,
-    seen: Vec<Observation>,
-    bits: [u8; 10],
-    now: Timestamp,
-) -> Vec<fleet::Notice> {
+/// Opens and closes alerts, and puts into the outbox what is to be said now.
+async fn observe(app: &App, tenant: TenantId, seen: Vec<Observation>, now: Timestamp) -> Result<(), Problem> {
+    let (bits, escalation) = (app.random()?, notify::escalation(app, tenant).await?);
+    let change = move |tenant: &mut store::TenantBoard| {
+        tenant.board.observe(seen, now, identities(bits, now));
+        tenant.board.notices(&escalation, &mut tenant.silences, now)
+    };
+    app.store.system().on_board(tenant, now, change).await?;
+    Ok(())
+}
+
+/// As many identities as are wanted, all of one draw.
+fn identities(bits: [u8; 10], now: Timestamp) -> impl FnMut() -> AlertId {
     let mut number = u32::from_be_bytes([bits[6], bits[7], bits[8], bits[9]]);
-    let new_id = || {
+    move || {
         number = number.wrapping_add(1);
         let mut bits = bits;
         bits[6..].copy_from_slice(&number.to_be_bytes());
         AlertId::made(now, bits)
-    };
-    tenant.board.observe(seen, now, new_id);
-    tenant.board.notices(&Escalation::default(), &mut tenant.silences, now)
+    }
 }

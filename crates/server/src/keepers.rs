@@ -97,7 +97,7 @@ pub(crate) async fn fetch(app: &App, machine: MachineId, question: Question) -> 
 
 /// A machine and its sealed key, as keepers are told.
 pub(crate) fn kept(machine: MachineId, sealed: SealedKey) -> Kept {
-    Kept { machine, client: Some(sealed.client), name: sealed.name, sealed: hex::encode(sealed.key) }
+    Kept { machine, name: sealed.name, sealed: hex::encode(sealed.key), client: Some(sealed.client) }
 }
 
 type Told = oneshot::Receiver<Result<Answer, String>>;

@@ -20,6 +20,7 @@ mod join;
 mod judge;
 mod keepers;
 pub mod listen;
+mod notify;
 pub mod observer;
 mod page;
 mod pages;

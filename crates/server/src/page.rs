@@ -86,6 +86,7 @@ impl Just {
             "token-ended" => done("The token opens nothing any more.", None),
             "code-ended" => done("The code opens nothing any more.", None),
             "client" => done("The client is there. Enrol its first machine.", None),
+            "messages" => done("Saved. Send a test to see that it arrives.", None),
             "role" => done("The role is changed.", None),
             _ => None,
         }

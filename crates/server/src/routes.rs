@@ -9,7 +9,8 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::frame;
 use crate::pages::{
-    alerts, audit, client, enrol, fleet, grants, machine, now, people, settings, sign_in, silence, welcome,
+    alerts, audit, client, enrol, fleet, grants, machine, messages, now, own, people, plain, settings, sign_in,
+    silence, welcome,
 };
 use crate::{answer, assets, calls, join};
 
@@ -40,6 +41,7 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::PauseMachine => post(machine::pause),
         Route::ResumeMachine => post(machine::resume),
         Route::Alerts => get(alerts::get),
+        Route::Alert => get(alerts::one),
         Route::AcknowledgeAlert => post(alerts::acknowledge),
         Route::ReleaseAlert => post(alerts::release),
         Route::SilenceAlert => post(silence::alert),
@@ -51,6 +53,7 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::EndGrant => post(grants::end),
         Route::Enrol => get(enrol::get),
         Route::MakeCode => post(enrol::make),
+        Route::MakePlain => post(plain::make),
         Route::EndCode => post(enrol::end),
         Route::Audit => get(audit::get),
         Route::Settings => get(settings::get),
@@ -61,6 +64,16 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::EndSession => post(settings::end_session),
         Route::MakeToken => post(settings::make_token),
         Route::EndToken => post(settings::end_token),
+        Route::OwnMessages => get(own::get),
+        Route::SaveOwnMessages => post(own::save),
+        Route::TestOwnMessages => post(own::test),
+        Route::Messages => get(messages::get),
+        Route::SaveSteps => post(messages::steps),
+        Route::SaveMail => post(messages::mail),
+        Route::SaveWebhook => post(messages::webhook),
+        Route::WebhookKey => post(messages::key),
+        Route::SaveWatchdog => post(messages::watchdog),
+        Route::TestMessages => post(messages::test),
         Route::OpenApi => get(answer::open_api),
         Route::ApiEnrol => post(join::enrol),
         Route::ApiCall => get(calls::take),

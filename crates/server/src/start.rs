@@ -11,7 +11,7 @@ use crate::app::{App, Clock, Facade};
 use crate::authority::Certificate;
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
-use crate::{calls, due, judge, routes};
+use crate::{calls, due, judge, notify, routes};
 
 /// A certificate of ours is good for 397 days, and replaced much earlier.
 const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
@@ -57,6 +57,8 @@ impl Setup {
             tokio::spawn(due::run(app.clone())),
             tokio::spawn(calls::rounds::run(app.clone())),
             tokio::spawn(calls::diary::run(app.clone())),
+            tokio::spawn(notify::run(app.clone())),
+            tokio::spawn(notify::watchdog::run(app.clone())),
         ];
         let mut stopped = stopped;
         let told = async move { _ = stopped.wait_for(|stop| *stop).await };

@@ -60,6 +60,12 @@ impl View<'_> {
         rows.all(self.store.read()).await?.iter().map(alert).collect()
     }
 
+    /// One of them.
+    pub async fn alert(&self, id: AlertId) -> Result<Alert> {
+        let row = alerts::Entity::find_by_id(id.uuid()).filter(within::<alerts::Entity>(&self.looks()));
+        alert(&row.one(self.store.read()).await?.ok_or(Error::NotFound("alert"))?)
+    }
+
     /// Takes an alert on.
     pub async fn acknowledge(&self, id: AlertId) -> Result<()> {
         let (by, at) = (self.scope.actor().clone(), self.scope.at());

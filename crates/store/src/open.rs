@@ -102,6 +102,7 @@ impl Store {
     }
 
     async fn sqlite(path: &str) -> Result<Store> {
+        private(path).map_err(|error| cannot_open(path)(error.into()))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -126,6 +127,18 @@ impl Store {
     }
 }
 
+/// Makes the file so that nobody else reads it; the files beside it are made alike.
+fn private(path: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn cannot_open(address: &str) -> impl FnOnce(sqlx::Error) -> Error {
     let address = without_password(address);
     move |error| Error::Open { address, source: DbErr::Conn(RuntimeErr::Internal(error.to_string())) }
@@ -144,6 +157,21 @@ fn without_password(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_reads_the_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("db");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = runtime.block_on(Store::open(&format!("sqlite:{}", path.display()))).unwrap();
+        for name in ["db", "db-wal"] {
+            let mode = std::fs::metadata(room.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}");
+        }
+        drop(store);
+    }
 
     #[test]
     fn passwords_are_not_told() {

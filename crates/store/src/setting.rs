@@ -1,4 +1,4 @@
-//! Settings: a tenant's, by name; and the server's own, which only the system reads.
+//! Settings, by name: a tenant's; a person's own; and the server's, which only the system reads.
 
 use continuity::Act;
 use fleet::TenantId;
@@ -35,5 +35,17 @@ impl View<'_> {
         let txn = self.store.begin().await?;
         set(&txn, tenant.uuid(), name, value).await?;
         self.commit(txn, tenant, Done { act: "setting change", about: name.into(), detail: String::new() }).await
+    }
+
+    /// One's own setting of this name.
+    pub async fn my_setting(&self, name: &str) -> Result<Option<String>> {
+        get(self.store.read(), self.scope.person().uuid(), name).await
+    }
+
+    /// Changes it.
+    pub async fn set_my_setting(&self, name: &'static str, value: &str) -> Result<()> {
+        let txn = self.store.begin().await?;
+        set(&txn, self.scope.person().uuid(), name, value).await?;
+        self.commit_mine(txn, "account setting", name).await
     }
 }

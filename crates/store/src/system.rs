@@ -17,12 +17,12 @@ mod work;
 use continuity::{Membership, Person, PersonId, Role};
 use fleet::{Actor, Tenant, TenantId};
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
 use crate::audit::{self, Done};
-use crate::entity::tenants;
-use crate::{Result, Store, member, setting};
+use crate::entity::{memberships, people, tenants};
+use crate::{Result, Store, member, person, setting};
 
 pub use account::SignIn;
 pub use agent::{Beat, Enrolled, Enrolment, Met};
@@ -32,7 +32,7 @@ pub use book::{GatewayAccount, RepositoryRules};
 pub use due::DueFacts;
 pub use keeper::{Keeper, KeeperId, MetKeeper, NewKeeper, SealedKey};
 pub use ledger::{Receipt, RepositoryUse};
-pub use outbox::Notification;
+pub use outbox::{Notification, Retold};
 pub use work::Taken;
 
 /// The store without a person.
@@ -85,6 +85,24 @@ impl System<'_> {
     /// The server's own setting of this name.
     pub async fn setting(&self, name: &str) -> Result<Option<String>> {
         setting::get(self.store.read(), Uuid::nil(), name).await
+    }
+
+    /// A tenant's setting of this name.
+    pub async fn setting_of_tenant(&self, tenant: TenantId, name: &str) -> Result<Option<String>> {
+        setting::get(self.store.read(), tenant.uuid(), name).await
+    }
+
+    /// A person's own setting of this name.
+    pub async fn setting_of_person(&self, person: PersonId, name: &str) -> Result<Option<String>> {
+        setting::get(self.store.read(), person.uuid(), name).await
+    }
+
+    /// Who belongs to a tenant; somebody with two roles is there once.
+    pub async fn people_of(&self, tenant: TenantId) -> Result<Vec<Person>> {
+        let rows = memberships::Entity::find().filter(memberships::Column::Tenant.eq(tenant.uuid()));
+        let ids: Vec<_> = rows.all(self.store.read()).await?.into_iter().map(|row| row.person).collect();
+        let rows = people::Entity::find().filter(people::Column::Id.is_in(ids)).all(self.store.read()).await?;
+        Ok(rows.iter().map(person::person).collect())
     }
 
     /// Changes it.

@@ -15,7 +15,7 @@ use crate::pages::silence;
 use crate::parts::Mark;
 use crate::problem::{Problem, see};
 use crate::visitor::Visitor;
-use crate::when::When;
+use crate::when::{When, clock};
 
 /// Alerts on the page.
 const MOST: u64 = 200;
@@ -77,6 +77,36 @@ pub(crate) async fn get(
     Ok(show(&page)?.into_response())
 }
 
+#[derive(Template)]
+#[template(path = "alert.html")]
+struct AlertPage {
+    frame: Frame,
+    alert: Line,
+    about: String,
+    is_closed: bool,
+}
+
+/// `GET /alerts/{alert}`
+pub(crate) async fn one(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path(id): Path<AlertId>,
+) -> Result<Response, Problem> {
+    let alert = app.store.within(&visitor.scope).alert(id).await?;
+    let names = names(&app, &visitor, std::slice::from_ref(&alert)).await?;
+    let about = match alert.state {
+        AlertState::Closed { at } => format!("It is over since {}.", clock(at, &app.facade.zone)),
+        _ => format!("It is so since {}.", clock(alert.opened, &app.facade.zone)),
+    };
+    let page = AlertPage {
+        frame: Frame::new("Alert", Place::Alerts, &visitor, &Just::default()),
+        alert: line(&alert, &names, &visitor, &app),
+        about,
+        is_closed: alert.is_closed(),
+    };
+    Ok(show(&page)?.into_response())
+}
+
 fn sentence(open: usize, taken: usize) -> String {
     match (open, taken) {
         (0, 0) => "No alerts: nothing needs you.".into(),
@@ -110,9 +140,9 @@ pub(crate) fn line(alert: &Alert, names: &BTreeMap<MachineId, String>, visitor: 
             (name, Some(format!("/machines/{machine}")))
         }
         Subject::Site(client, _) => ("A whole site".to_owned(), Some(format!("/clients/{client}"))),
-        Subject::Ourselves => ("This server".to_owned(), None),
+        Subject::Ourselves => ("This server".to_owned(), Some("/messages".to_owned())),
     };
-    let may = alert.key.subject.client().is_some_and(|client| may_handle(visitor, client));
+    let may = may_handle(visitor, alert.key.subject.client());
     let (by, is_mine) = match &alert.state {
         AlertState::Acknowledged { by, at } => {
             let who = if by.key == visitor.person.actor().key { "You have it" } else { &format!("{} has it", by.name) };
@@ -136,16 +166,16 @@ pub(crate) fn line(alert: &Alert, names: &BTreeMap<MachineId, String>, visitor: 
     }
 }
 
-fn may_handle(visitor: &Visitor, client: ClientId) -> bool {
+fn may_handle(visitor: &Visitor, client: Option<ClientId>) -> bool {
     let reach = visitor.scope.reach(Act::Configure);
-    !reach.tenants.is_empty() || reach.clients.contains_key(&client)
+    !reach.tenants.is_empty() || client.is_some_and(|client| reach.clients.contains_key(&client))
 }
 
 /// How a condition looks.
 fn state(condition: Condition) -> State {
     match condition {
         Condition::Silent | Condition::Offsite | Condition::Proven => State::Late,
-        Condition::Backup | Condition::Storage | Condition::Quarantined => State::Failed,
+        Condition::Backup | Condition::Storage | Condition::Quarantined | Condition::Messages => State::Failed,
     }
 }
 

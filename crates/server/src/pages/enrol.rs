@@ -1,11 +1,13 @@
 //! Enrolling: single-use codes with an end, and the clients that machines join.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use continuity::Act;
-use fleet::{Client, ClientId, MachineClass, TenantId};
+use fleet::{Client, ClientId, MachineClass, PolicyId, TenantId};
 use jiff::ToSpan;
 use serde::Deserialize;
 use store::{CodeId, EnrolmentCode, NewCode, Secret, View};
@@ -25,6 +27,7 @@ struct EnrolPage {
     frame: Frame,
     code: Option<Made>,
     clients: Vec<Choice>,
+    policies: Vec<(PolicyId, String)>,
     open: Vec<OpenCode>,
     may_add_client: bool,
     tenants: Vec<(TenantId, String)>,
@@ -42,6 +45,7 @@ struct Made {
     uses: String,
     ends: String,
     qr: String,
+    command: String,
 }
 
 struct Choice {
@@ -105,10 +109,12 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
     let choice =
         |client: &Client| Choice { id: client.id, name: client.name.clone(), chosen: beside.client == Some(client.id) };
     let tenants = view.tenants().await?.into_iter().filter(|tenant| reach.tenant(tenant.id));
+    let policies = policies(&view, &clients).await?;
     let tenants: Vec<_> = tenants.map(|tenant| (tenant.id, tenant.name)).collect();
     let page = EnrolPage {
         frame: Frame::new("Enrol", Place::Enrol, visitor, &beside.just),
         clients: clients.iter().map(choice).collect(),
+        policies,
         open: open(app, &view, &clients).await?,
         may_add_client: !tenants.is_empty(),
         tenants,
@@ -120,6 +126,21 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
         fingerprint_about: fingerprint_about(app),
     };
     Ok((status, show(&page)?).into_response())
+}
+
+/// Those of the firms whose clients these are.
+async fn policies(view: &View<'_>, clients: &[Client]) -> Result<Vec<(PolicyId, String)>, Problem> {
+    let tenants: BTreeSet<TenantId> = clients.iter().map(|client| client.tenant).collect();
+    let mut policies = Vec::new();
+    for tenant in tenants {
+        // Who came by a grant does not see the firm's policies; the machine gets one later.
+        match view.policies(tenant).await {
+            Ok(found) => policies.extend(found.into_iter().map(|policy| (policy.id, policy.name))),
+            Err(store::Error::NotFound(_) | store::Error::NotAllowed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(policies)
 }
 
 fn fingerprint_about(app: &App) -> &'static str {
@@ -157,6 +178,8 @@ pub(crate) struct Wish {
     class: MachineClass,
     uses: u64,
     hours: u16,
+    #[serde(default)]
+    policy: String,
 }
 
 /// `POST /enrol`
@@ -165,14 +188,20 @@ pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<W
     let hours = i64::from(wish.hours.min(31 * 24));
     let expires = now.checked_add(hours.hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
     let text = code::fresh()?;
-    let new = NewCode { id, client: wish.client, class: wish.class, policy: None, uses: wish.uses, expires };
+    let policy = match wish.policy.as_str() {
+        "" => None,
+        id => Some(id.parse().map_err(|_| Problem::NotFound)?),
+    };
+    let new = NewCode { id, client: wish.client, class: wish.class, policy, uses: wish.uses, expires };
     let view = app.store.within(&visitor.scope);
     match view.add_code(&new, &Secret::received(&code::as_meant(&text))).await {
         Err(store::Error::Conflict(why)) => return Err(Problem::Invalid(sentence(&why))),
         made => made?,
     }
     let qr = qr::svg(&format!("{}/enrol#{text}", app.facade.address));
+    let command = command(&app, &text);
     let made = Made {
+        command,
         client: view.client(wish.client).await?.name,
         code: text,
         uses: machines(wish.uses),
@@ -181,6 +210,15 @@ pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<W
     };
     page(&app, &visitor, StatusCode::OK, Beside { code: Some(made), client: Some(wish.client), ..Beside::default() })
         .await
+}
+
+/// What is typed at the machine.
+fn command(app: &App, code: &str) -> String {
+    let pin = match app.facade.fingerprint.as_str() {
+        "" => String::new(),
+        fingerprint => format!(" --fingerprint {fingerprint}"),
+    };
+    format!("stead agent enrol {} {code}{pin} --service", app.facade.address)
 }
 
 /// `POST /enrol/{code}/end`

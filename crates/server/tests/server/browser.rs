@@ -140,16 +140,21 @@ impl Browser {
         std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
     }
 
-    async fn ask(&mut self, request: Request<'_>) -> Answer {
-        let text = self.written(&request);
+    /// A connection, with TLS if there is something to trust.
+    pub(crate) async fn connected(&self) -> Box<dyn crate::caller::Wire> {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let answer = match &self.trusted {
-            None => exchange(stream, &text).await,
+        match &self.trusted {
+            None => Box::new(stream),
             Some(trusted) => {
                 let name = ServerName::try_from("localhost").unwrap();
-                exchange(TlsConnector::from(Arc::clone(trusted)).connect(name, stream).await.unwrap(), &text).await
+                Box::new(TlsConnector::from(Arc::clone(trusted)).connect(name, stream).await.unwrap())
             }
-        };
+        }
+    }
+
+    async fn ask(&mut self, request: Request<'_>) -> Answer {
+        let text = self.written(&request);
+        let answer = exchange(self.connected().await, &text).await;
         if let Some(cookie) = answer.headers.get("set-cookie") {
             self.cookie = cookie.split(';').next().unwrap().to_owned();
         }

@@ -36,7 +36,18 @@ async fn every_page_is_fit_to_be_seen() {
     shop.store.system().judge(&[good, bad], None, shop.now()).await.unwrap();
     let owner = shop.signed_in(OWNER).await;
     let (machine, of_client) = (format!("/machines/{good}"), format!("/clients/{client}"));
-    let pages = ["/", &machine, &of_client, "/alerts", "/people", "/enrol", "/audit", "/settings"];
+    let pages = [
+        "/",
+        &machine,
+        &of_client,
+        "/alerts",
+        "/people",
+        "/enrol",
+        "/audit",
+        "/settings",
+        "/settings/messages",
+        "/messages",
+    ];
     look(&room, &shop, &owner, &pages);
     let link = shop.link(OWNER).await;
     look(&room, &shop, &Browser::new(shop.address), &["/sign-in", &link]);

@@ -1,10 +1,15 @@
 //! The server from outside: real connections, a real database, no knowledge of its insides.
 
 mod browser;
+mod caller;
+mod calls;
 mod escaped;
 mod firms;
+mod keepers;
 mod limits;
 mod looks;
+mod messages;
+mod post;
 mod roles;
 mod shop;
 mod signing_in;

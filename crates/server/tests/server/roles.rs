@@ -139,6 +139,24 @@ impl Stage {
             Route::ConfirmFactor => words(&[("letters", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), ("code", "000000")]),
             Route::RemoveFactor => words(&[("password", PASSWORD)]),
             Route::MakeToken => words(&[("name", "script"), ("days", "30"), ("may", "look")]),
+            Route::SaveOwnMessages => words(&[("mail", "on"), ("topic", "")]),
+            Route::TestOwnMessages => words(&[("way", "mail")]),
+            Route::SaveSteps => vec![("tenant", self.tenant.to_string()), ("0-after", "0".into())],
+            Route::SaveMail => vec![
+                ("tenant", self.tenant.to_string()),
+                ("host", "localhost".into()),
+                ("port", "9".into()),
+                ("protection", "plain".into()),
+                ("user", String::new()),
+                ("password", String::new()),
+                ("from", "stead@example.org".into()),
+            ],
+            Route::SaveWebhook => {
+                vec![("tenant", self.tenant.to_string()), ("address", "https://hooks.invalid/stead".into())]
+            }
+            Route::SaveWatchdog => vec![("tenant", self.tenant.to_string()), ("address", String::new())],
+            Route::WebhookKey => vec![("tenant", self.tenant.to_string())],
+            Route::TestMessages => vec![("tenant", self.tenant.to_string()), ("way", "mail".into())],
             Route::SignIn => words(&[("email", "nobody@example.org"), ("password", "wrong wrong wrong")]),
             Route::Welcome => words(&[("password", PASSWORD), ("again", PASSWORD)]),
             _ => Vec::new(),
@@ -203,7 +221,7 @@ impl Caller {
             Access::Anyone => true,
             Access::SignedIn => !self.is_nobody(),
             // Pages about one's own firms, whichever they are.
-            Access::May(act) if matches!(route, Route::Enrol | Route::Audit) => {
+            Access::May(act) if matches!(route, Route::Enrol | Route::Audit | Route::Messages) => {
                 self.acts.contains(&act) || self.name == GUEST
             }
             Access::May(act) => self.is_ours && self.acts.contains(&act),

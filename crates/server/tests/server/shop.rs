@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use crate::browser::Browser;
 
+/// What callers pin; any text, because only callers compare it.
+pub(crate) const FINGERPRINT: &str = "AA:BB";
+
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "four words of mine";
 
@@ -46,27 +49,57 @@ impl Shop {
         .await
     }
 
+    /// Another server on a database, with a clock and identities of its own.
+    pub(crate) async fn on(database: &str, number: u64) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let shop = Shop::at(Store::open(database).await.unwrap(), folder, |_| Protection::Plain).await;
+        shop.drawn.store(number << 32, Ordering::SeqCst);
+        shop
+    }
+
     async fn with(protection: impl FnOnce(&TempDir) -> Protection) -> Shop {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("stead.db").display())).await.unwrap();
+        Shop::at(store, folder, protection).await
+    }
+
+    /// The same server once more, after its process ended and began again: at another port, and it knows only what is
+    /// stored.
+    pub(crate) async fn begun_again(mut self) -> Shop {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        let drawn = self.drawn.load(Ordering::SeqCst);
+        let shop = Shop::at(self.store, self.folder, |_| Protection::Plain).await;
+        shop.drawn.store(drawn, Ordering::SeqCst);
+        shop
+    }
+
+    async fn at(store: Store, folder: TempDir, protection: impl FnOnce(&TempDir) -> Protection) -> Shop {
         let protection = protection(&folder);
         let door = Door::open("127.0.0.1:0".parse().unwrap(), &protection).await.unwrap();
         let address = door.address();
         let scheme = if matches!(protection, Protection::Plain) { "http" } else { "https" };
         let origin = format!("{scheme}://127.0.0.1:{}", address.port());
+        let clock = Arc::new(AtomicI64::new(Timestamp::now().as_second()));
+        let troubles = Arc::default();
+        let mut shop =
+            Shop { origin, store, address, troubles, clock, drawn: AtomicU64::new(1), running: None, folder };
+        shop.running = Some(shop.setup(door, protection).start());
+        shop
+    }
+
+    fn setup(&self, door: Door, protection: Protection) -> Setup {
+        let (read, heard) = (Arc::clone(&self.clock), Arc::clone(&self.troubles));
         let facade = Facade {
-            address: origin.clone(),
-            fingerprint: String::new(),
+            address: self.origin.clone(),
+            fingerprint: FINGERPRINT.into(),
             own_authority: true,
             zone: Zone::utc(),
             demo: false,
         };
-        let clock = Arc::new(AtomicI64::new(Timestamp::now().as_second()));
-        let read = Arc::clone(&clock);
-        let troubles = Arc::new(parking_lot::Mutex::new(Vec::new()));
-        let heard = Arc::clone(&troubles);
-        let setup = Setup {
-            store: store.clone(),
+        Setup {
+            store: self.store.clone(),
             door,
             protection,
             facade,
@@ -76,9 +109,17 @@ impl Shop {
                     heard.lock().push(words);
                 }
             }),
-        };
-        let running = Some(setup.start());
-        Shop { origin, store, address, troubles, clock, drawn: AtomicU64::new(1), running, folder }
+        }
+    }
+
+    /// The server goes away in the middle of whatever it does, and another one begins on the same database.
+    pub(crate) async fn replace(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        let door = Door::open("127.0.0.1:0".parse().unwrap(), &Protection::Plain).await.unwrap();
+        self.address = door.address();
+        self.running = Some(self.setup(door, Protection::Plain).start());
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -128,25 +169,36 @@ impl Shop {
 
     /// A machine of the client.
     pub(crate) async fn machine(&self, owner: &str, client: ClientId, name: &str) -> MachineId {
+        let mut identity = [0; 32];
+        identity[22..].copy_from_slice(&self.bits());
+        self.machine_by(owner, client, name, identity).await.0
+    }
+
+    /// A machine of the client that proves itself with this key, and what it shows to the gateway.
+    pub(crate) async fn machine_by(
+        &self,
+        owner: &str,
+        client: ClientId,
+        name: &str,
+        identity: [u8; 32],
+    ) -> (MachineId, Secret) {
         let scope = self.scope(owner).await;
         let (id, expires) = (CodeId::made(self.now(), self.bits()), self.now() + SignedDuration::from_hours(1));
         let new = NewCode { id, client, class: MachineClass::Server, policy: None, uses: 1, expires };
         let secret = Secret::random();
         self.store.within(&scope).add_code(&new, &secret).await.unwrap();
-        let machine = MachineId::made(self.now(), self.bits());
-        let mut identity = [0; 32];
-        identity[22..].copy_from_slice(&self.bits());
+        let (machine, credential) = (MachineId::made(self.now(), self.bits()), Secret::random());
         let new = Enrolment {
             machine,
             name: name.into(),
             identity: Some(identity),
             hardware: None,
             sealed_key: None,
-            credential: Secret::random().hash(),
+            credential: credential.hash(),
         };
         self.store.system().enrol(&secret, &new, self.now()).await.unwrap();
         self.store.system().judge(&[machine], None, self.now()).await.unwrap();
-        machine
+        (machine, credential)
     }
 
     /// A grant of a week.

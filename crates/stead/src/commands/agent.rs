@@ -3,7 +3,7 @@
 mod enrol;
 mod imaging;
 mod remove;
-mod run;
+pub(crate) mod run;
 mod status;
 mod surroundings;
 mod unit;

@@ -9,6 +9,8 @@ mod restore;
 
 use std::path::{Path, PathBuf};
 
+use store::Store;
+
 use crate::commands::up::place::Place;
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;

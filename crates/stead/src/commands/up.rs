@@ -2,8 +2,13 @@
 
 mod books;
 mod demo;
+mod first_backup;
 mod gate;
+mod local_agent;
+pub(crate) mod local_keeper;
+mod own_backups;
 pub(crate) mod place;
+mod protect;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,22 +28,30 @@ use crate::commands::server::database;
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 use crate::output::Output;
+use first_backup::FirstBackup;
 use gate::Gate;
+use local_agent::LocalAgent;
+use local_keeper::LocalKeeper;
+use own_backups::OwnBackups;
 use place::Place;
 
-/// Start a server: pages that show every machine and what it needs
+/// Protect this machine, and show every machine and what it needs
 ///
-/// The first start makes a database and an authority for certificates below your data directory, and prints a one-time
-/// link to sign in with. Nothing is asked.
+/// Starts all parts here: the server with its pages, the gateway that machines bring their backups to, the keeper that
+/// tends repositories, and an agent that protects this machine. The first start makes what they need below your data
+/// directory, prints a one-time link to sign in with, and makes the first backup at once. Nothing is asked; the next
+/// start goes on with what is there. As one process of one user the parts are separate in name only.
 ///
-/// Not there yet: the gateway, the keeper and the agent, so this command makes no backup and restores nothing; no
-/// messages are sent by mail or otherwise; no certificate is fetched by ACME; passkeys are not offered. `stead backup`
-/// works without any server.
+/// Not there yet: no certificate is fetched by ACME; passkeys are not offered. `stead backup` works without any server.
 ///
 /// Example: stead up
+/// Example: stead up ~/Documents /srv/shared
 /// Example: stead up --demo
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Protect these files and folders of this machine [default: your home directory without caches]
+    #[arg(value_name = "PATH", conflicts_with_all = ["only_server", "demo"])]
+    paths: Vec<PathBuf>,
     /// Keep database and keys here [default: stead/server in your data directory]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
@@ -54,6 +67,9 @@ pub(crate) struct Args {
     /// Let machines bring their backups here [default: the address of --listen, port 8444]
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "only_server")]
     gateway_listen: Option<SocketAddr>,
+    /// Back up the server itself there, every day: a place that survives this machine [default: beside the database]
+    #[arg(long, value_name = "LOCATION")]
+    safety: Option<String>,
     /// Start the server alone: no gateway and nothing that is protected here
     #[arg(long)]
     only_server: bool,
@@ -111,20 +127,51 @@ impl Args {
             true => None,
             false => Some(self.open_gate(place, context, &store, &protection, &facade).await?),
         };
-        let running = Setup { store, door, protection, facade, clock, observer }.start();
+        let near = near(&facade, door.address());
+        let setup = Setup { store: store.clone(), door, protection, facade, clock, observer };
+        let running = setup.start();
         let link = link.map(|path| format!("{address}{path}"));
         say(output, &address, link.as_deref(), &fingerprint)?;
+        let protected = match gate.is_some() {
+            true => self.protect(place, context, &store, &near).await.map(Some),
+            false => Ok(None),
+        };
+        // What answers goes on; without protection here it says why.
+        let protected = protected.unwrap_or_else(|failure| {
+            output.failure(&failure.doing("cannot protect this machine"));
+            None
+        });
+        let own = (!self.demo).then(|| tokio::spawn(self.own_backups(place, context, &store).go_on()));
         while !context.cancel.is_cancelled() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        if let Some(alive) = alive {
-            alive.abort();
+        for beside in alive.into_iter().chain(own) {
+            beside.abort();
+        }
+        if let Some(protected) = protected {
+            protected.stop().await;
         }
         running.stop().await;
         if let Some(gate) = gate {
             gate.close().await;
         }
         Ok(())
+    }
+
+    fn own_backups(&self, place: &Place, context: &Context, store: &Store) -> OwnBackups {
+        let (root, location) = (place.root().to_owned(), self.safety.clone());
+        OwnBackups { root, location, store: store.clone(), context: context.clone() }
+    }
+
+    /// Lets the keeper and this machine's agent begin, and the first backup.
+    async fn protect(&self, place: &Place, context: &Context, store: &Store, near: &Near) -> Outcome<Protected> {
+        let keeper = LocalKeeper::begin(place, context, store, near).await?;
+        let wish = protect::Wish { owner: &self.owner, paths: &self.paths, place, near, store };
+        let machine = protect::this_machine(&wish).await?;
+        let agent = LocalAgent::begin(place, context)?;
+        let first = FirstBackup { store: store.clone(), owner: self.owner.clone(), machine };
+        let first = tokio::spawn(first.watch(context.clone()));
+        Ok(Protected { keeper, agent, first })
     }
 
     /// Beside the server; where that takes any port, so does the gateway.
@@ -209,6 +256,42 @@ impl Args {
         let address = format!("{scheme}://{host}:{}", address.port());
         Facade { address, fingerprint, own_authority, zone, demo: self.demo }
     }
+}
+
+/// The parts that protect this machine.
+struct Protected {
+    keeper: LocalKeeper,
+    agent: LocalAgent,
+    first: tokio::task::JoinHandle<()>,
+}
+
+impl Protected {
+    async fn stop(self) {
+        self.first.abort();
+        self.agent.stop().await;
+        self.keeper.stop().await;
+    }
+}
+
+/// How parts of this process reach the server.
+struct Near {
+    /// Its address on this machine.
+    address: String,
+    /// What it is known by; empty without TLS.
+    fingerprint: String,
+}
+
+/// Over the loopback where the server listens there; else at its own address.
+fn near(facade: &Facade, address: SocketAddr) -> Near {
+    let scheme = if facade.fingerprint.is_empty() { "http" } else { "https" };
+    let ip = address.ip();
+    let host = if ip.is_unspecified() || ip.is_loopback() { "localhost".into() } else { address.ip().to_string() };
+    let address = match facade.own_authority || facade.fingerprint.is_empty() {
+        true => format!("{scheme}://{host}:{}", address.port()),
+        // A certificate that was given is good for its own names only.
+        false => facade.address.clone(),
+    };
+    Near { address, fingerprint: facade.fingerprint.clone() }
 }
 
 fn say(output: Output, address: &str, link: Option<&str>, fingerprint: &str) -> Outcome {

@@ -102,7 +102,7 @@ pub(crate) fn console_width() -> u16 {
 fn name(step: Step) -> &'static str {
     match step {
         Step::WalkTrees => "reading trees",
-        Step::AuditPacks => "comparing the index with packs",
+        Step::AuditPacks => "comparing index and packs",
         Step::ReadPacks => "reading packs",
         Step::RepackPacks => "repacking",
         Step::RewriteIndex => "writing the index",

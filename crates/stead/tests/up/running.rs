@@ -21,11 +21,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(folder: &TempDir) -> Server {
-        Server::start_by(up(folder, &["--plain", "--listen", "127.0.0.1:0"]))
+        Server::start_by(up(folder, &["--only-server", "--plain", "--listen", "127.0.0.1:0"]))
     }
 
     pub(crate) fn start_with_tls(folder: &TempDir) -> Server {
-        Server::start_by(up(folder, &["--listen", "127.0.0.1:0"]))
+        Server::start_by(up(folder, &["--only-server", "--listen", "127.0.0.1:0"]))
     }
 
     fn start_by(mut command: Command) -> Server {

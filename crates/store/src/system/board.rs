@@ -2,7 +2,9 @@
 
 use fleet::{Board, ClientId, Notice, NoticeKind, Silence, TenantId};
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+};
 
 use super::System;
 use super::outbox;
@@ -45,10 +47,27 @@ impl System<'_> {
             silence::save(&txn, row, silence).await?;
         }
         for notice in &notices {
-            outbox::put(&txn, tenant, notice, now).await?;
+            let about = board.board.alerts().iter().find(|alert| alert.id == notice.alert);
+            let about = about.ok_or(crate::Error::NotFound("alert"))?;
+            outbox::put(&txn, tenant, about.key, notice, now).await?;
         }
         txn.commit().await?;
         Ok(notices)
+    }
+}
+
+impl System<'_> {
+    /// Tenants of which an alert is not done with: their escalations go on though nothing else happens.
+    pub async fn alarmed(&self) -> Result<Vec<TenantId>> {
+        let rows: Vec<uuid::Uuid> = alerts::Entity::find()
+            .select_only()
+            .column(alerts::Column::Tenant)
+            .distinct()
+            .filter(alerts::Column::Done.eq(false))
+            .into_tuple()
+            .all(self.store.read())
+            .await?;
+        Ok(rows.into_iter().map(TenantId::new).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use super::work::machine_row;
+use super::work::{self, machine_row};
 use super::{System, book};
 use crate::document::{word, written};
 use crate::entity::{copies, drills, machines, receipts, repositories};
@@ -101,6 +101,7 @@ impl System<'_> {
         }
         change_stored(&txn, new.machine, size).await?;
         book::note(&txn, new, received).await?;
+        work::note_arrival(&txn, new, moment(received)?).await?;
         txn.commit().await?;
         Ok(true)
     }

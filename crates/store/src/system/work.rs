@@ -1,6 +1,6 @@
 //! Work: jobs are taken, held and done; runs begin, report and end. Everything due happens, effectively once.
 
-use fleet::{Day, Job, JobId, JobState, MachineId, Outcome, Progress, Report, Run, RunId, RunState, Zone};
+use fleet::{Day, Job, JobId, JobKind, JobState, MachineId, Outcome, Report, Run, RunId, RunState, Zone};
 use jiff::Timestamp;
 use sea_orm::sea_query::{ExprTrait, LockBehavior, LockType};
 use sea_orm::{
@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use super::System;
+use super::ledger::Receipt;
 use crate::document::{written, written_if};
 use crate::entity::{clients, jobs, machines, runs};
 use crate::moment::micros;
@@ -98,20 +99,7 @@ impl System<'_> {
     pub async fn begin_run(&self, new: &Run) -> Result<()> {
         let txn = self.store.begin().await?;
         let machine = machine_row(&txn, new.machine).await?;
-        let row = runs::ActiveModel {
-            id: Set(new.id.uuid()),
-            tenant: Set(machine.tenant),
-            client: Set(machine.client),
-            machine: Set(machine.id),
-            job: Set(new.job.map(JobId::uuid)),
-            word: Set(new.kind.word().into()),
-            kind: Set(written("a run's kind", &new.kind)?),
-            started: Set(micros(new.started)),
-            progress: Set(written("a run's progress", &Progress::default())?),
-            ended: Set(None),
-            state: Set(fleet::State::Running.word().into()),
-            outcome: Set(None),
-        };
+        let row = new_row(&machine, new)?;
         let there = runs::Entity::find_by_id(new.id.uuid()).one(&txn).await?;
         if there.is_none() {
             runs::Entity::insert(row).exec_without_returning(&txn).await?;
@@ -176,6 +164,41 @@ impl System<'_> {
         job::save(&txn, row, &found, worker.as_deref()).await?;
         Ok(txn.commit().await?)
     }
+}
+
+fn new_row(machine: &machines::Model, run: &Run) -> Result<runs::ActiveModel> {
+    let ended = match &run.state {
+        RunState::Ended { at, .. } => Some(micros(*at)),
+        RunState::Running => None,
+    };
+    Ok(runs::ActiveModel {
+        id: Set(run.id.uuid()),
+        tenant: Set(machine.tenant),
+        client: Set(machine.client),
+        machine: Set(machine.id),
+        job: Set(run.job.map(JobId::uuid)),
+        word: Set(run.kind.word().into()),
+        kind: Set(written("a run's kind", &run.kind)?),
+        started: Set(micros(run.started)),
+        progress: Set(written("a run's progress", &run.progress)?),
+        ended: Set(ended),
+        state: Set(run.state().word().into()),
+        outcome: Set(written_if("a run's outcome", outcome_of(run))?),
+    })
+}
+
+/// A snapshot came from a machine without an agent: that is a backup of which nothing else is known.
+pub(super) async fn note_arrival(txn: &DatabaseTransaction, new: &Receipt, at: Timestamp) -> Result<()> {
+    let machine = machine_row(txn, new.machine).await?;
+    if machine.identity.is_some() || new.kind != "snapshots" {
+        return Ok(());
+    }
+    let mut bits = [0; 10];
+    bits.copy_from_slice(&new.sha256[..10]);
+    let mut run = Run::begin(RunId::made(at, bits), new.machine, None, JobKind::Backup, at);
+    run.end(at, Outcome::Good);
+    runs::Entity::insert(new_row(&machine, &run)?).on_conflict_do_nothing().exec_without_returning(txn).await?;
+    mark_day(txn, machine, &run, Day::Good, at).await
 }
 
 fn outcome_of(run: &Run) -> Option<&Outcome> {

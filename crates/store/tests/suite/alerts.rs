@@ -1,8 +1,8 @@
 //! Alerts, silences and the outbox.
 
 use fleet::{
-    AlertId, AlertKey, AlertState, ClientId, Condition, Escalation, Finding, MachineClass, MachineId, Observation,
-    Recipient, Silence, SilenceId, SilenceScope, Step, Subject, TenantId,
+    AlertId, AlertKey, AlertState, ClientId, Condition, Escalation, Finding, MachineClass, MachineId, NoticeKind,
+    Observation, Recipient, Silence, SilenceId, SilenceScope, Step, Subject, TenantId,
 };
 use jiff::Timestamp;
 use stead_store::{Error, Notification};
@@ -60,12 +60,12 @@ pub(crate) async fn an_alert_is_one_until_it_closes_and_each_message_is_put_once
 
     let first = due(house, after(1)).await;
     assert_eq!(
-        (first.len(), first[0].text.as_str(), first[0].over),
-        (1, "files: Failed now: the disk is full.", false)
+        (first.len(), first[0].text.as_str(), first[0].kind),
+        (1, "files: Failed now: the disk is full.", NoticeKind::There)
     );
     assert!(due(house, after(2)).await.is_empty(), "somebody sends it");
     let system = house.store.system();
-    system.notification_failed(&first[0].id, "no route", None).await.unwrap();
+    system.notification_failed(&first[0].id, "no route", after(6)).await.unwrap();
     let second = due(house, after(6)).await;
     assert_eq!((second[0].id.as_str(), second[0].attempts), (first[0].id.as_str(), 1), "the same message again");
     system.notification_sent(&second[0].id, after(6)).await.unwrap();
@@ -73,10 +73,20 @@ pub(crate) async fn an_alert_is_one_until_it_closes_and_each_message_is_put_once
 
     assert_eq!(shop.observe(house, Finding::Fine, after(91)).await, 1);
     assert!(view.open_alerts(10).await.unwrap().is_empty());
-    assert!(due(house, after(91)).await[0].over);
-    assert_eq!(shop.observe(house, wrong(), after(92)).await, 1, "it is another one");
+    let over = due(house, after(91)).await.remove(0);
+    assert_eq!(over.kind, NoticeKind::Over);
+    let retold = system.retold(&over).await.unwrap();
+    assert!(retold.is_over && retold.was_told && !retold.earlier_waits, "{retold:?}");
+    system.notification_waits(&over, after(93), true).await.unwrap();
+    assert!(due(house, after(92)).await.is_empty(), "it waits");
+    let late = due(house, after(93)).await.remove(0);
+    assert!(late.held && late.attempts == 0 && late.id == over.id, "{late:?}");
+    system.notification_given_up(&late.id, "no route", after(93)).await.unwrap();
+    let deaf = system.deaf(shop.tenant, start()).await.unwrap();
+    assert_eq!(deaf, [("jim".to_owned(), "no route".to_owned())]);
+    assert_eq!(shop.observe(house, wrong(), after(94)).await, 1, "it is another one");
     let all = view.alerts(10).await.unwrap();
-    assert_eq!((all.len(), all[0].opened, all[1].state.word()), (2, after(92), "closed"));
+    assert_eq!((all.len(), all[0].opened, all[1].state.word()), (2, after(94), "closed"));
 }
 
 pub(crate) async fn a_silence_counts_what_it_held_and_ends(house: &House) {

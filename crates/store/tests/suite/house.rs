@@ -162,6 +162,7 @@ impl House {
             copies: vec![],
             keep: Keep { daily: 14, ..Keep::default() },
             drills: vec![],
+            roaming: Default::default(),
         }
     }
 }

@@ -69,3 +69,31 @@ pub(crate) async fn only_the_right_credential_of_a_trusted_machine_opens_its_rep
     assert!(system.repository(other.machine, &other_key).await.unwrap().is_none());
     assert_eq!(house.store.within(&owner).sealed_key(other.machine).await.unwrap(), Some(vec![1, 2, 3]));
 }
+
+pub(crate) async fn a_snapshot_of_a_machine_without_an_agent_is_a_backup(house: &House) {
+    let (tenant, owner) = house.owner().await;
+    let client = house.client(&owner, tenant, "Harbour Dental").await;
+    let (code, secret) = (house.new_code(client, MachineClass::Workstation, None), stead_store::Secret::random());
+    house.store.within(&owner).add_code(&code, &secret).await.unwrap();
+    let (mut plain, _) = house.enrolment("a Mac");
+    plain.identity = None;
+    house.store.system().enrol(&secret, &plain, start()).await.unwrap();
+    let receipt = |kind: &str, byte: u8, minutes| stead_store::Receipt {
+        machine: plain.machine,
+        kind: kind.into(),
+        name: hex::encode([byte; 32]),
+        size: 300,
+        sha256: [byte; 32],
+        received: after(minutes),
+        account: plain.machine.to_string(),
+    };
+    let system = house.store.system();
+    system.receive(&receipt("data", 1, 1)).await.unwrap();
+    assert!(house.store.within(&owner).runs(plain.machine, 9).await.unwrap().is_empty());
+    for _ in 0..2 {
+        system.receive(&receipt("snapshots", 2, 2)).await.unwrap();
+    }
+    let runs = house.store.within(&owner).runs(plain.machine, 9).await.unwrap();
+    assert_eq!(runs.len(), 1, "sent again, it is the same backup");
+    assert_eq!((runs[0].run.state(), runs[0].run.started), (fleet::State::Good, after(2)));
+}

@@ -54,6 +54,7 @@ stories! {
     fleet::who_may_not_change_retention_does_not_by_policy_either,
     isolation::nothing_outside_a_scope_is_found_or_changed,
     ledger::a_file_is_received_once_and_never_with_other_bytes,
+    ledger::a_snapshot_of_a_machine_without_an_agent_is_a_backup,
     ledger::only_the_right_credential_of_a_trusted_machine_opens_its_repository,
     trails::every_change_has_a_line_and_the_log_verifies,
     trails::lines_appended_by_two_servers_at_once_are_one_chain,

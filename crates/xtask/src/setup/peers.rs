@@ -1,5 +1,5 @@
-//! The newest peers in one folder: restic, rclone and rest-server from Debian sid, whose binaries are static; rustic built by
-//! Cargo; borg and resticpy from Python's index; Azure's emulator from Node's.
+//! The newest peers in one folder: restic, rclone, rest-server and ntfy from Debian sid, whose binaries are static; rustic
+//! built by Cargo; borg, resticpy, aiosmtpd and schemathesis from Python's index; Azure's emulator from Node's.
 //!
 //! Debian's mirror is the one that this machine uses already. sid gets so low a priority that nothing else is taken from it.
 
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::program::{self, Outcome, at};
 use crate::workspace;
 
-const STATIC: [&str; 3] = ["restic", "rclone", "restic-rest-server"];
+const STATIC: [&str; 4] = ["restic", "rclone", "restic-rest-server", "ntfy"];
 const RUSTIC: &str = "0.11.4";
-const PYTHON: [&str; 2] = ["borgbackup==1.4.5", "resticpy"];
-const OF_PYTHON: [&str; 2] = ["borg", "resticpy"];
+const PYTHON: [&str; 4] = ["borgbackup==1.4.5", "resticpy", "aiosmtpd", "schemathesis"];
+const OF_PYTHON: [&str; 4] = ["borg", "resticpy", "aiosmtpd", "schemathesis"];
 /// The last version that runs on the Node of Debian and of this machine alike.
 const AZURITE: &str = "azurite@3.35.0";
 
@@ -118,14 +118,16 @@ fn install_rustic(bin: &Path) -> Outcome {
 }
 
 fn install_python(bin: &Path) -> Outcome {
-    println!("setup: borg and resticpy");
+    println!("setup: borg, resticpy, aiosmtpd and schemathesis");
     let room = python_room();
     if !room.join("bin/pip").exists() {
         program::output(program::command(["/usr/bin/python3", "-m", "venv", "--clear"]).arg(&room))?;
     }
     let pip = room.join("bin/pip");
     program::output(std::process::Command::new(pip).args(["install", "--quiet"]).args(PYTHON))?;
-    wrap(&room.join("bin/borg"), &bin.join("borg"))?;
+    for name in ["borg", "aiosmtpd", "schemathesis"] {
+        wrap(&room.join("bin").join(name), &bin.join(name))?;
+    }
     // resticpy is a library: its "program" is the interpreter that knows it.
     program::output(std::process::Command::new(room.join("bin/python")).args(["-c", "import restic"]))?;
     wrap(&room.join("bin/python"), &bin.join("resticpy"))
@@ -156,7 +158,7 @@ fn wrap_with(interpreter: &str, program: &Path, script: &Path) -> Outcome {
     at(script, fs::set_permissions(script, fs::Permissions::from_mode(0o755)))
 }
 
-/// The virtual environment that borg and resticpy live in.
+/// The virtual environment that what comes from Python's index lives in.
 fn python_room() -> PathBuf {
     store().join("borg")
 }

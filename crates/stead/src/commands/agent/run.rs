@@ -30,25 +30,30 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, place: Place, context: Context) -> Outcome {
         let (output, stop) = (context.output(), context.cancel.clone());
-        let restored = match is_root() {
-            true => PathBuf::from("/var/lib/stead/restored"),
-            false => environment::data_directory().unwrap_or_default().join("restored"),
-        };
-        let setup = Setup {
-            place,
-            clock: Arc::new(SystemClock),
-            imaging: Arc::new(Images(context)),
-            watched: super::surroundings::watched(),
-            tell: Arc::new(move |notice| tell(output, notice)),
-            host: platform::hostname(),
-            user: platform::username(),
-            zone: jiff::tz::TimeZone::system(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            hardware: System::this().identities(),
-            hooks: self.hooks,
-            restored,
-        };
-        Ok(agent::run(setup, &stop)?)
+        let tell = Arc::new(move |notice| tell(output, notice));
+        Ok(agent::run(setup(place, context, self.hooks, tell), &stop)?)
+    }
+}
+
+/// An agent of this machine.
+pub(crate) fn setup(place: Place, context: Context, hooks: PathBuf, tell: Arc<dyn Fn(Notice) + Send + Sync>) -> Setup {
+    let restored = match is_root() {
+        true => PathBuf::from("/var/lib/stead/restored"),
+        false => environment::data_directory().unwrap_or_default().join("restored"),
+    };
+    Setup {
+        place,
+        clock: Arc::new(SystemClock),
+        imaging: Arc::new(Images(context)),
+        watched: super::surroundings::watched(),
+        tell,
+        host: platform::hostname(),
+        user: platform::username(),
+        zone: jiff::tz::TimeZone::system(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        hardware: System::this().identities(),
+        hooks,
+        restored,
     }
 }
 

@@ -5,7 +5,8 @@ use serde::Serialize;
 use store::{KeeperId, NewKeeper};
 
 use super::Site;
-use crate::failure::{Doing, Failure, Outcome};
+use crate::commands::up::local_keeper::digits;
+use crate::failure::{Doing, Outcome};
 use crate::output::Output;
 
 #[derive(clap::Subcommand)]
@@ -43,7 +44,7 @@ impl Verb {
         let store = site.open().await?;
         if let Verb::Add { name, identity, public } = self {
             let now = Timestamp::now();
-            let (identity, public) = (key("identity", &identity)?, key("public key", &public)?);
+            let (identity, public) = (digits(&identity)?, digits(&public)?);
             let new = NewKeeper { id: KeeperId::made(now, rand::random()), name, identity, public };
             let doing = || format!("cannot add the keeper {}", new.name);
             store.system().add_keeper(&new, now).await.doing(doing)?;
@@ -57,18 +58,6 @@ impl Verb {
         }
         Ok(())
     }
-}
-
-fn key(what: &str, text: &str) -> Outcome<[u8; 32]> {
-    let wrong = || Failure::new(format!("the {what} is not 64 hexadecimal digits"));
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return Err(wrong());
-    }
-    for (byte, place) in bytes.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&text[place..place + 2], 16).map_err(|_| wrong())?;
-    }
-    Ok(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

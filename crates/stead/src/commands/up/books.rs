@@ -153,7 +153,8 @@ impl Books {
         let machine = machine(repository, "read")?;
         let mut after = String::new();
         loop {
-            let some = self.store.system().receipts(machine, kind.directory(), &after, AT_ONCE);
+            let system = self.store.system();
+            let some = system.receipts(machine, kind.directory(), &after, AT_ONCE);
             let some = self.runtime.block_on(some).map_err(|error| ledger("read", repository, error))?;
             let Some(last) = some.last() else { return Ok(()) };
             after = last.name.clone();

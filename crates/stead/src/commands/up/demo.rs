@@ -85,7 +85,17 @@ impl World<'_> {
         let drills = vec![Drill::BootTest];
         let id = PolicyId::made(self.now, self.bits());
         let name = "Every night, offsite, proven".to_owned();
-        Ok(Policy { id, tenant, name, what, schedule, copies: vec![offsite], keep, drills })
+        Ok(Policy {
+            id,
+            tenant,
+            name,
+            what,
+            schedule,
+            copies: vec![offsite],
+            keep,
+            drills,
+            roaming: Default::default(),
+        })
     }
 
     async fn client(&mut self, scope: &Scope, tenant: TenantId, name: &str, zone: &str) -> Outcome<ClientId> {

@@ -52,6 +52,16 @@ impl Place {
         self.made_below("gateway")
     }
 
+    /// Where the keeper keeps its keys and what it knows.
+    pub(super) fn keeper(&self) -> Outcome<PathBuf> {
+        self.made_below("keeper")
+    }
+
+    /// Where this machine's agent keeps what it must not lose.
+    pub(super) fn agent(&self) -> Outcome<PathBuf> {
+        self.made_below("agent")
+    }
+
     fn made_below(&self, name: &str) -> Outcome<PathBuf> {
         let below = self.0.join(name);
         make(&below)?;

@@ -1,0 +1,250 @@
+//! Changing how a firm sends messages, and trying it.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use continuity::Act;
+use fleet::TenantId;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::form::{MailForm, StepForm};
+use super::{Beside, page, people};
+use crate::app::App;
+use crate::form::Signed;
+use crate::notify::firm::{Firm, Inside, Kept, SETTING, Webhook};
+use crate::notify::{Letter, Sender, Way, fresh_key, reach};
+use crate::page::Just;
+use crate::problem::{Problem, see};
+use crate::visitor::Visitor;
+
+/// The page again, with what was wrong.
+async fn refuse(
+    app: &App,
+    visitor: &Visitor,
+    tenant: TenantId,
+    beside: Beside,
+    why: impl ToString,
+) -> Result<Response, Problem> {
+    let beside = Beside { wrong: Some(super::super::client::sentence(&why.to_string())), ..beside };
+    page(app, visitor, StatusCode::UNPROCESSABLE_ENTITY, &Just::default(), Some((tenant, beside))).await
+}
+
+async fn save(app: &App, visitor: &Visitor, tenant: TenantId, firm: &Firm) -> Result<(), Problem> {
+    visitor.must_on(Act::Invite, tenant)?;
+    Ok(app.store.within(&visitor.scope).set_setting(tenant, SETTING, &firm.written()?).await?)
+}
+
+fn done() -> Response {
+    see(&Just::at("/messages", "messages", 0))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TypedMail {
+    tenant: TenantId,
+    host: String,
+    port: String,
+    protection: String,
+    user: String,
+    /// Empty: the one that is kept.
+    password: Zeroizing<String>,
+    from: String,
+}
+
+/// `POST /messages/mail`
+pub(crate) async fn mail(
+    State(app): State<App>,
+    Signed(visitor, typed): Signed<TypedMail>,
+) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, typed.tenant)?;
+    let mut firm = Firm::load(&app, typed.tenant).await?;
+    let old = firm.mail.take();
+    let TypedMail { tenant, host, port, protection, user, password, from } = typed;
+    if !host.trim().is_empty() {
+        // A password goes to nobody but the server that it was typed for.
+        let kept = old.filter(|old| old.host == host.trim() && old.user == user.trim()).map(|old| old.password);
+        let has_password = kept.is_some();
+        let form = MailForm { host, port, protection, user, from, has_password };
+        let password = if password.is_empty() { kept.unwrap_or_default() } else { Kept(password.to_string()) };
+        match form.meant(password) {
+            Ok(server) => firm.mail = Some(server),
+            Err(why) => {
+                let beside = Beside { mail: Some(form), ..Beside::default() };
+                return refuse(&app, &visitor, tenant, beside, why.trim_end_matches('.')).await;
+            }
+        }
+    }
+    save(&app, &visitor, tenant, &firm).await?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TypedAddress {
+    tenant: TenantId,
+    address: String,
+}
+
+/// `POST /messages/webhook`
+pub(crate) async fn webhook(
+    State(app): State<App>,
+    Signed(visitor, typed): Signed<TypedAddress>,
+) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, typed.tenant)?;
+    let mut firm = Firm::load(&app, typed.tenant).await?;
+    let (tenant, address) = (typed.tenant, typed.address.trim().to_owned());
+    if !address.is_empty()
+        && let Err(why) = reach::understood(&address, firm.inside)
+    {
+        let beside = Beside { webhook: Some(typed.address), ..Beside::default() };
+        return refuse(&app, &visitor, tenant, beside, why).await;
+    }
+    // Whoever listens elsewhere gets a key of their own.
+    let same = firm.webhook.take().filter(|old| old.address == address);
+    match (address.is_empty(), same) {
+        (true, _) => {
+            save(&app, &visitor, tenant, &firm).await?;
+            Ok(done())
+        }
+        (false, Some(same)) => {
+            firm.webhook = Some(same);
+            save(&app, &visitor, tenant, &firm).await?;
+            Ok(done())
+        }
+        (false, None) => with_key(&app, &visitor, tenant, firm, address).await,
+    }
+}
+
+/// Saves a webhook with a new key, and shows it this once.
+async fn with_key(
+    app: &App,
+    visitor: &Visitor,
+    tenant: TenantId,
+    mut firm: Firm,
+    address: String,
+) -> Result<Response, Problem> {
+    let secret = fresh_key()?;
+    let new_key = Some(secret.0.clone());
+    firm.webhook = Some(Webhook { address, secret });
+    save(app, visitor, tenant, &firm).await?;
+    let beside = Beside { new_key, ..Beside::default() };
+    page(app, visitor, StatusCode::OK, &Just::default(), Some((tenant, beside))).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct OfFirm {
+    tenant: TenantId,
+}
+
+/// `POST /messages/key`
+pub(crate) async fn key(
+    State(app): State<App>,
+    Signed(visitor, OfFirm { tenant }): Signed<OfFirm>,
+) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, tenant)?;
+    let firm = Firm::load(&app, tenant).await?;
+    match firm.webhook.as_ref().map(|webhook| webhook.address.clone()) {
+        Some(address) => with_key(&app, &visitor, tenant, firm, address).await,
+        None => refuse(&app, &visitor, tenant, Beside::default(), "there is no webhook").await,
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TypedSteps {
+    tenant: TenantId,
+    #[serde(flatten)]
+    others: BTreeMap<String, String>,
+}
+
+/// `POST /messages/steps`
+pub(crate) async fn steps(
+    State(app): State<App>,
+    Signed(visitor, typed): Signed<TypedSteps>,
+) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, typed.tenant)?;
+    let tenant = typed.tenant;
+    let forms = StepForm::typed(&typed.others, &people(&app, tenant).await?);
+    let mut firm = Firm::load(&app, tenant).await?;
+    match StepForm::meant(&forms) {
+        Ok(steps) => firm.steps = steps,
+        Err(why) => {
+            let beside = Beside { steps: Some(forms), ..Beside::default() };
+            return refuse(&app, &visitor, tenant, beside, why.trim_end_matches('.')).await;
+        }
+    }
+    save(&app, &visitor, tenant, &firm).await?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TypedWatchdog {
+    tenant: TenantId,
+    address: String,
+    inside: Option<String>,
+}
+
+/// `POST /messages/watchdog`
+pub(crate) async fn watchdog(
+    State(app): State<App>,
+    Signed(visitor, typed): Signed<TypedWatchdog>,
+) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, typed.tenant)?;
+    let mut firm = Firm::load(&app, typed.tenant).await?;
+    firm.inside = if typed.inside.is_some() { Inside::Allowed } else { Inside::Refused };
+    let address = typed.address.trim();
+    if !address.is_empty()
+        && let Err(why) = reach::understood(address, firm.inside)
+    {
+        let beside = Beside { watchdog: Some(typed.address), ..Beside::default() };
+        return refuse(&app, &visitor, typed.tenant, beside, why).await;
+    }
+    firm.watchdog = (!address.is_empty()).then(|| address.to_owned());
+    save(&app, &visitor, typed.tenant, &firm).await?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Trial {
+    tenant: TenantId,
+    way: String,
+}
+
+/// `POST /messages/test`
+pub(crate) async fn test(State(app): State<App>, Signed(visitor, trial): Signed<Trial>) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, trial.tenant)?;
+    let way = match trial.way.as_str() {
+        "mail" => Way::Mail(visitor.person.id),
+        "webhook" => Way::Webhook,
+        _ => return Err(Problem::Invalid("There is no such way.".into())),
+    };
+    let answer = tried(&app, &visitor, trial.tenant, way).await?;
+    let beside = match answer {
+        Ok(answer) => Beside { answer: Some(answer), ..Beside::default() },
+        Err(wrong) => Beside { wrong: Some(wrong), ..Beside::default() },
+    };
+    page(&app, &visitor, StatusCode::OK, &Just::default(), Some((trial.tenant, beside))).await
+}
+
+/// Sends a test now; what was answered, or why it was not sent.
+pub(crate) async fn tried(
+    app: &App,
+    visitor: &Visitor,
+    tenant: TenantId,
+    way: Way,
+) -> Result<Result<String, String>, Problem> {
+    let account = format!("messages of {}", visitor.person.id);
+    let nowhere = std::net::Ipv4Addr::UNSPECIFIED.into();
+    if let Err(crate::attempts::Wait(seconds)) = app.attempts.count(&account, nowhere) {
+        return Err(Problem::TooMany(seconds));
+    }
+    let (sender, now) = (Sender::of(app, tenant, &way).await?, app.now());
+    let letter = Letter::test(sender.firm(), &app.facade.address, app.random()?, now);
+    let answer = match sender.send(&way, &letter).await {
+        Ok(answer) => Ok(format!("Sent by {}. {answer}.", way.words())),
+        Err(unsent) => Err(format!("Not sent by {}: {}.", way.words(), unsent.words())),
+    };
+    let words = answer.as_ref().unwrap_or_else(|words| words);
+    app.store.system().record(tenant, &visitor.person.actor(), now, "message test", way.words(), words).await?;
+    Ok(answer)
+}

@@ -1,0 +1,8 @@
+//! The agent as a program: it joins, backs up, survives cuts, kills and strange servers, and leaves nothing behind.
+
+mod faults;
+mod joining;
+mod machine;
+mod orders;
+mod peer;
+mod real;
