@@ -91,6 +91,20 @@ pub struct Run {
     pub words: String,
 }
 
+/// A machine's newest runs.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Runs {
+    /// The newest first; at most 50.
+    pub runs: Vec<Run>,
+}
+
+/// Something that was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Asked {
+    /// The job that it became.
+    pub job: String,
+}
+
 /// A machine with its newest runs.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MachineWithRuns {

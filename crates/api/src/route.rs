@@ -54,6 +54,8 @@ macro_rules! routes {
 }
 
 const LOOK: Access = Access::May(Act::Do(Verb::Look));
+const BACK_UP: Access = Access::May(Act::Do(Verb::Backup));
+const RESTORE: Access = Access::May(Act::Do(Verb::Restore));
 const CONFIGURE: Access = Access::May(Act::Configure);
 const INVITE: Access = Access::May(Act::Invite);
 const GRANT: Access = Access::May(Act::ChangeGrants);
@@ -76,6 +78,8 @@ routes! {
 
     /// All machines, the worst first.
     Fleet = Get "/", Access::SignedIn;
+    /// The same, as it changes.
+    FleetLive = Get "/live", Access::SignedIn;
     /// A client and its machines.
     Client = Get "/clients/{client}", LOOK;
     /// A new client.
@@ -90,6 +94,25 @@ routes! {
     PauseMachine = Post "/machines/{machine}/pause", CONFIGURE;
     /// Runs start again.
     ResumeMachine = Post "/machines/{machine}/resume", CONFIGURE;
+
+    /// A quarantined machine is believed again.
+    ReleaseMachine = Post "/machines/{machine}/release", CONFIGURE;
+    /// A backup is made now.
+    BackUp = Post "/machines/{machine}/backup", BACK_UP;
+    /// A job that is not over is called back.
+    CancelJob = Post "/jobs/{job}/cancel", BACK_UP;
+    /// A machine's snapshots.
+    Snapshots = Get "/machines/{machine}/snapshots", RESTORE;
+    /// A folder in one.
+    Folder = Get "/machines/{machine}/snapshots/{snapshot}", RESTORE;
+    /// The beginning of a file in one.
+    Preview = Get "/machines/{machine}/snapshots/{snapshot}/preview", RESTORE;
+    /// A file or folder in one, whole.
+    Download = Get "/machines/{machine}/snapshots/{snapshot}/download", RESTORE;
+    /// In which snapshots a name is.
+    FindFile = Get "/machines/{machine}/find", RESTORE;
+    /// Something is put back at the machine.
+    Restore = Post "/machines/{machine}/restore", RESTORE;
 
     /// What needs somebody.
     Alerts = Get "/alerts", Access::SignedIn;
@@ -176,6 +199,10 @@ routes! {
     ApiFleet = Get "/api/v1/fleet", Access::SignedIn;
     /// A machine, as JSON.
     ApiMachine = Get "/api/v1/machines/{machine}", LOOK;
+    /// A machine's runs, as JSON.
+    ApiRuns = Get "/api/v1/machines/{machine}/runs", LOOK;
+    /// A backup is made now.
+    ApiBackUp = Post "/api/v1/machines/{machine}/backup", BACK_UP;
     /// What needs somebody, as JSON.
     ApiAlerts = Get "/api/v1/alerts", Access::SignedIn;
     /// Somebody has it.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use api::answer::{Alert, Alerts, Fleet, Light, Machine, MachineWithRuns, Problem as Told, Run};
+use api::answer::{
+    Alert, Alerts, Asked as AskedFor, Fleet, Light, Machine, MachineWithRuns, Problem as Told, Run, Runs,
+};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
@@ -13,7 +15,7 @@ use utoipa::{IntoParams, OpenApi};
 
 use crate::app::App;
 use crate::pages::fleet::{mark_text, read_mark};
-use crate::pages::row;
+use crate::pages::{acts, row};
 use crate::problem::Problem;
 use crate::visitor::Caller;
 use crate::when::exact;
@@ -29,7 +31,7 @@ const ALERTS: u64 = 200;
         title = "stead",
         description = "Who is safe, what runs, what needs somebody. Give a token as `Authorization: Bearer`."
     ),
-    paths(crate::join::enrol, fleet, machine, alerts, acknowledge, release),
+    paths(crate::join::enrol, fleet, machine, runs, back_up, alerts, acknowledge, release),
     components(schemas(
         Alert,
         Alerts,
@@ -39,8 +41,10 @@ const ALERTS: u64 = 200;
         Light,
         Machine,
         MachineWithRuns,
+        AskedFor,
         Told,
-        Run
+        Run,
+        Runs
     ))
 )]
 struct Described;
@@ -137,6 +141,39 @@ pub(crate) async fn machine(
     let zone = &app.facade.zone;
     let runs = view.runs(id, RUNS).await?;
     Ok(Json(MachineWithRuns { machine, runs: runs.iter().map(|row| of_run(&row.run, zone)).collect() }))
+}
+
+#[utoipa::path(get, path = "/api/v1/machines/{machine}/runs", params(("machine" = String, Path, description = "Which")), responses(
+    (status = 200, description = "The machine's newest runs, the newest first", body = Runs),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    (status = 404, description = "No such machine within sight", body = Told),
+))]
+pub(crate) async fn runs(
+    Shared(app): Shared<App>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Runs>, Problem> {
+    let id: MachineId = id.parse().map_err(|_| Problem::NotFound)?;
+    let view = app.store.within(&caller.scope);
+    view.machine(id).await?;
+    let runs = view.runs(id, RUNS).await?;
+    Ok(Json(Runs { runs: runs.iter().map(|row| of_run(&row.run, &app.facade.zone)).collect() }))
+}
+
+#[utoipa::path(post, path = "/api/v1/machines/{machine}/backup", params(("machine" = String, Path, description = "Which")), responses(
+    (status = 202, description = "It is asked for; the machine begins when it can", body = AskedFor),
+    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    (status = 403, description = "Not yours to ask for", body = Told),
+    (status = 404, description = "No such machine within sight", body = Told),
+))]
+pub(crate) async fn back_up(
+    Shared(app): Shared<App>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<AskedFor>), Problem> {
+    let id: MachineId = id.parse().map_err(|_| Problem::NotFound)?;
+    let job = acts::ask_for_backup(&app, &caller, id, "").await?;
+    Ok((StatusCode::ACCEPTED, Json(AskedFor { job: job.to_string() })))
 }
 
 fn of_run(run: &fleet::Run, zone: &fleet::Zone) -> Run {

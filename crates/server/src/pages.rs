@@ -1,5 +1,6 @@
 //! Pages: one file for each, its template beside it.
 
+pub(crate) mod acts;
 pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod client;
@@ -16,4 +17,5 @@ pub(crate) mod row;
 pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod silence;
+pub(crate) mod snapshots;
 pub(crate) mod welcome;

@@ -9,8 +9,8 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::frame;
 use crate::pages::{
-    alerts, audit, client, enrol, fleet, grants, machine, messages, now, own, people, plain, settings, sign_in,
-    silence, welcome,
+    acts, alerts, audit, client, enrol, fleet, grants, machine, messages, now, own, people, plain, settings, sign_in,
+    silence, snapshots, welcome,
 };
 use crate::{answer, assets, calls, join};
 
@@ -33,6 +33,7 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::Welcome => post(welcome::post),
         Route::SignOut => post(sign_in::leave),
         Route::Fleet => get(fleet::get),
+        Route::FleetLive => get(fleet::live),
         Route::Client => get(client::get),
         Route::AddClient => post(client::add),
         Route::SilenceClient => post(silence::client),
@@ -40,6 +41,15 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::MachineLive => get(now::live),
         Route::PauseMachine => post(machine::pause),
         Route::ResumeMachine => post(machine::resume),
+        Route::ReleaseMachine => post(acts::release),
+        Route::BackUp => post(acts::back_up),
+        Route::CancelJob => post(acts::cancel),
+        Route::Snapshots => get(snapshots::list),
+        Route::Folder => get(snapshots::folder),
+        Route::Preview => get(snapshots::preview),
+        Route::Download => get(snapshots::download),
+        Route::FindFile => get(snapshots::find),
+        Route::Restore => post(acts::restore),
         Route::Alerts => get(alerts::get),
         Route::Alert => get(alerts::one),
         Route::AcknowledgeAlert => post(alerts::acknowledge),
@@ -79,6 +89,8 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::ApiCall => get(calls::take),
         Route::ApiFleet => get(answer::fleet),
         Route::ApiMachine => get(answer::machine),
+        Route::ApiRuns => get(answer::runs),
+        Route::ApiBackUp => post(answer::back_up),
         Route::ApiAlerts => get(answer::alerts),
         Route::ApiAcknowledge => post(answer::acknowledge),
         Route::ApiRelease => post(answer::release),

@@ -1,14 +1,20 @@
 //! The fleet: one true sentence, counters that are filters, machines in groups of their clients, the worst first.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Query, State as Shared};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use fleet::State;
+use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use store::{Card, Counts, FleetFilter, PageMark};
 
 use crate::app::App;
 use crate::page::{Frame, Just, Place, show};
+use crate::pages::now;
 use crate::pages::row::{self, Group};
 use crate::parts::Mark;
 use crate::problem::Problem;
@@ -27,6 +33,7 @@ struct FleetPage {
     chips: Vec<Chip>,
     find: String,
     groups: Vec<Group>,
+    live: String,
     after: Option<String>,
 }
 
@@ -80,9 +87,67 @@ pub(crate) async fn get(
         chips: chips(&page.counts, filter.state),
         groups: row::groups(&page.cards, &clients),
         after: page.next.as_ref().map(|mark| next_page(mark, &asked)),
+        live: live_address(&asked),
         find: asked.find,
     };
     Ok(show(&page)?.into_response())
+}
+
+/// How often it is looked whether something changed.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The machines of a page, as they are again and again.
+#[derive(Template)]
+#[template(path = "machines.html")]
+struct Machines {
+    groups: Vec<Group>,
+}
+
+/// `GET /live`
+pub(crate) async fn live(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    // Refused now rather than in the stream.
+    machines(&app, &visitor, &asked).await?;
+    let stream = regions(app.clone(), visitor, asked).take_until(Box::pin(now::over(app)));
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
+}
+
+/// The machines whenever one of them changed; ends when they can be read no more.
+fn regions(app: App, visitor: Visitor, asked: Asked) -> impl Stream<Item = Result<Event, Infallible>> {
+    let start = (app, visitor, asked, String::new());
+    stream::unfold(start, move |(app, visitor, asked, shown)| async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let visitor_now = visitor.again(&app).await.ok()?;
+            let html = machines(&app, &visitor_now, &asked).await.ok()?;
+            if shown != html {
+                let event = Event::default().event("region").data(html.replace('\r', " "));
+                return Some((Ok(event), (app, visitor, asked, html)));
+            }
+        }
+    })
+}
+
+async fn machines(app: &App, visitor: &Visitor, asked: &Asked) -> Result<String, Problem> {
+    let view = app.store.within(&visitor.scope);
+    let mark = asked.after.as_deref().and_then(read_mark);
+    let page = view.fleet(&asked.filter(), mark.as_ref(), MACHINES).await?;
+    let groups = row::groups(&page.cards, &view.clients().await?);
+    Machines { groups }.render().map_err(|error| Problem::internal("fill a page", error))
+}
+
+/// Where the same machines are told as they change.
+fn live_address(asked: &Asked) -> String {
+    let pairs = [
+        ("state", asked.state.as_str()),
+        ("find", asked.find.as_str()),
+        ("after", asked.after.as_deref().unwrap_or_default()),
+    ];
+    let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    format!("/live?{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
 }
 
 /// When the oldest of the answers on the page was found.

@@ -3,8 +3,11 @@
 use askama::Template;
 use axum::extract::{Path, Query, State as Shared};
 use axum::response::{IntoResponse, Response};
-use continuity::Act;
-use fleet::{Evidence, JobKind, Light, Machine, MachineId, Missed, Outcome, Pause, Run, RunState, State, Subject};
+use continuity::{Act, Verb};
+use fleet::{
+    Evidence, JobKind, JobState, Light, Machine, MachineId, Missed, Outcome, Pause, Run, RunState, State, Subject,
+    Verdict,
+};
 use jiff::ToSpan;
 use serde::Deserialize;
 use store::{Card, MachineChange, View};
@@ -21,6 +24,10 @@ use crate::when::{When, clock};
 /// Runs on the page.
 const RUNS: u64 = 30;
 
+/// Jobs that are looked through for those that are not over, and drills and copies that are shown.
+const JOBS: u64 = 50;
+const PROOFS: u64 = 10;
+
 #[derive(Template)]
 #[template(path = "machine.html")]
 struct MachinePage {
@@ -36,6 +43,12 @@ struct MachinePage {
     policy: Vec<String>,
     pause: Option<String>,
     may_pause: bool,
+    may_back_up: bool,
+    may_restore: bool,
+    request: String,
+    quarantine: Option<String>,
+    jobs: Vec<JobLine>,
+    proofs: Vec<ProofLine>,
     alerts: Vec<AlertLine>,
     bar: Bar28,
     first_day: String,
@@ -65,6 +78,21 @@ struct RunLine {
     missed: Vec<(String, String)>,
 }
 
+/// A job that is not over.
+struct JobLine {
+    sentence: String,
+    at: When,
+    cancel: Option<String>,
+}
+
+/// A drill or a copy.
+struct ProofLine {
+    mark: Mark,
+    sentence: String,
+    evidence: String,
+    at: When,
+}
+
 /// `GET /machines/{machine}`
 pub(crate) async fn get(
     Shared(app): Shared<App>,
@@ -76,7 +104,8 @@ pub(crate) async fn get(
     let (card, machine) = (view.card(id).await?, view.machine(id).await?);
     let client = view.client(machine.client).await?;
     let runs: Vec<Run> = view.runs(id, RUNS).await?.into_iter().map(|row| row.run).collect();
-    let reach = visitor.scope.reach(Act::Configure);
+    let may = |act: Act| visitor.scope.reach(act).machine(id, machine.client, machine.tenant);
+    let looked_after = machine.retired.is_none();
     let page = MachinePage {
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &just),
         address: format!("/machines/{id}"),
@@ -87,7 +116,13 @@ pub(crate) async fn get(
         lights: card.lights.iter().map(|light| light_line(light, &card)).collect(),
         policy: policy(&view, &machine, &visitor).await?,
         pause: machine.pause.as_ref().filter(|pause| pause.holds(app.now())).map(|pause| pause_words(pause, &app)),
-        may_pause: reach.machine(id, machine.client, machine.tenant) && machine.retired.is_none(),
+        may_pause: may(Act::Configure) && looked_after,
+        may_back_up: may(Act::Do(Verb::Backup)) && looked_after,
+        may_restore: may(Act::Do(Verb::Restore)),
+        request: hex::encode(app.random()?),
+        quarantine: view.quarantine(id).await?.map(|found| found.why),
+        jobs: jobs(&view, &machine, &visitor, &app).await?,
+        proofs: proofs(&view, id, &app).await?,
         alerts: alerts(&view, id, &app).await?,
         bar: Bar28::wide(&card.bar),
         first_day: card.bar.days().next().map(|(date, _)| date.strftime("%-d %b").to_string()).unwrap_or_default(),
@@ -142,6 +177,57 @@ async fn policy(view: &View<'_>, machine: &Machine, visitor: &Visitor) -> Result
     let destinations = view.destinations(machine.tenant).await?;
     let policy = policies.iter().find(|policy| policy.id == id);
     Ok(policy.map(|policy| policy.preview(&destinations)).unwrap_or_default())
+}
+
+/// What was asked for and is not over.
+async fn jobs(view: &View<'_>, machine: &Machine, visitor: &Visitor, app: &App) -> Result<Vec<JobLine>, Problem> {
+    let jobs = view.jobs(machine.id, JOBS).await?;
+    let line = |row: store::JobRow| {
+        let kind = row.job.kind;
+        let act = match kind {
+            JobKind::Restore => Act::Do(Verb::Restore),
+            JobKind::Prune | JobKind::Copy(_) => Act::Configure,
+            _ => Act::Do(Verb::Backup),
+        };
+        let may = visitor.scope.reach(act).machine(machine.id, machine.client, machine.tenant);
+        let by = row.asked_by.map_or_else(|| "by schedule".to_owned(), |by| format!("asked for by {by}"));
+        let stands = if row.job.state == JobState::Waiting { "waits" } else { "is being done" };
+        JobLine {
+            sentence: format!("{} {stands}, {by}", capital(what(kind))),
+            at: When::past(row.job.due, app.now()),
+            cancel: may.then(|| format!("/jobs/{}/cancel", row.job.id)),
+        }
+    };
+    Ok(jobs.into_iter().filter(|row| !row.job.state.is_over()).map(line).collect())
+}
+
+/// Drills and copies, the newest first.
+async fn proofs(view: &View<'_>, id: MachineId, app: &App) -> Result<Vec<ProofLine>, Problem> {
+    let mut proofs = Vec::new();
+    for drill in view.drills(id, PROOFS).await? {
+        let (state, words) = judged(&drill.verdict, drill.kind.done());
+        proofs.push((drill.ended, state, words, drill.evidence));
+    }
+    for copy in view.copies(id, PROOFS).await? {
+        let (state, words) = judged(&copy.verdict, "Copied");
+        proofs.push((copy.ended, state, words, String::new()));
+    }
+    proofs.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    let line = |(at, state, sentence, evidence)| ProofLine {
+        mark: Mark::of(Some(state), ""),
+        sentence,
+        evidence,
+        at: When::past(at, app.now()),
+    };
+    Ok(proofs.into_iter().map(line).collect())
+}
+
+fn judged(verdict: &Verdict, done: &str) -> (State, String) {
+    match verdict {
+        Verdict::Good => (State::Good, done.to_owned()),
+        Verdict::Incomplete(why) => (State::Incomplete, format!("{done}, incomplete: {why}")),
+        Verdict::Failed(why) => (State::Failed, format!("Failed: {why}")),
+    }
 }
 
 fn pause_words(pause: &Pause, app: &App) -> String {

@@ -20,7 +20,7 @@ use crate::visitor::Visitor;
 use crate::when::When;
 
 /// How often it is looked whether something changed. Everybody who looks sees the same, because all read the store.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A stream ends after this long; the browser asks again, and is judged again.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -81,7 +81,7 @@ pub(crate) async fn live(
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
 }
 
-async fn over(app: App) {
+pub(crate) async fn over(app: App) {
     _ = tokio::time::timeout(LONGEST, app.stopped()).await;
 }
 

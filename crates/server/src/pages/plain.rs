@@ -76,6 +76,7 @@ pub(crate) struct Wish {
 /// `POST /enrol/plain`: the machine is there from now on; its script, with its password at the gateway, is shown once.
 pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<Wish>) -> Result<Response, Problem> {
     visitor.must(Act::Configure)?;
+    app.store.within(&visitor.scope).client(wish.client).await?;
     let Some(gate) = gateway::told(&app.store).await? else {
         return Err(Problem::Invalid("This server has no gateway that machines could bring backups to.".into()));
     };

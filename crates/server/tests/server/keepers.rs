@@ -1,7 +1,7 @@
 //! Keepers on the line.
 
 use api::wire::agent::{Event as AgentEvent, ToAgent};
-use api::wire::keeper::{Event, Found, FromKeeper, ToKeeper, Work};
+use api::wire::keeper::{Answer, Entry, EntryKind, Event, Found, FromKeeper, Question, Snapshot, ToKeeper, Work};
 use fleet::{
     ClientId, Destination, DestinationId, Distance, Drill, JobKind, Keep, MachineId, Outcome, Place, Policy, PolicyId,
     RunId, Schedule, Selection, TenantId, Times, Zone,
@@ -63,6 +63,7 @@ impl Stage {
             copies: vec![id],
             keep: Keep { daily: 7, ..Keep::default() },
             drills: vec![Drill::FileSample],
+            roaming: fleet::Roaming::default(),
         };
         view.save_policy(&policy).await.unwrap();
         view.change_machine(machine, MachineChange::Policy(Some(policy.id))).await.unwrap();
@@ -174,6 +175,145 @@ async fn a_blind_client_gives_no_key_away() {
     assert_eq!(stage.shop.store.system().sealed_to(blind, &[7; 32]).await.unwrap(), None);
     assert!(stage.shop.troubles.lock().iter().any(|words| words.contains("no keeper may have it")));
     stage.shop.troubles.lock().clear();
+    drop(agent);
+    stage.shop.close().await;
+}
+
+/// Answers one question of a page, as a keeper does.
+async fn answers(keeper: &mut Caller, answer: impl Fn(&Question) -> Result<Answer, String>) -> u64 {
+    let (ask, question) = keeper
+        .waits_for(|message: ToKeeper| match message {
+            ToKeeper::Ask { ask, question, .. } => Some((ask, question)),
+            _ => None,
+        })
+        .await;
+    keeper.says(&FromKeeper::Answer { ask, answer: answer(&question) }).await;
+    ask
+}
+
+fn snapshot(shop: &Shop) -> Snapshot {
+    Snapshot { id: "ab".repeat(32), at: shop.now(), paths: vec!["/home".into()], tags: Vec::new(), size: Some(1_000) }
+}
+
+#[tokio::test]
+async fn pages_show_what_the_keeper_knows_and_names_stay_text() {
+    let mut stage = Stage::set().await;
+    let agent = stage.seal().await;
+    let mut owner = stage.shop.signed_in(OWNER).await;
+    let list = format!("/machines/{}/snapshots", stage.machine);
+    assert!(owner.get(&list).await.text.contains("is not connected to this server now"));
+    let mut keeper = Caller::welcomed(&stage.shop, &mut stage.keeper).await;
+    let found = snapshot(&stage.shop);
+    let (page, _) =
+        tokio::join!(owner.get(&list), answers(&mut keeper, |_| Ok(Answer::Snapshots(vec![found.clone()]))));
+    assert!(page.text.contains(&format!("{list}/{}", found.id)), "{}", page.text);
+
+    let folder = format!("{list}/{}?path=%2Fhome", found.id);
+    let evil = Entry { name: "<b>x".into(), kind: EntryKind::File, size: 7, changed: None };
+    let entries = |_: &Question| Ok(Answer::Entries { entries: vec![evil.clone()], more: true });
+    let (page, _) = tokio::join!(owner.get(&folder), answers(&mut keeper, entries));
+    assert!(page.text.contains("&#60;b&#62;x") && !page.text.contains("<b>x"), "{}", page.text);
+    assert!(page.text.contains("after=%3Cb%3Ex"), "there is more: {}", page.text);
+    let put = [("snapshot", found.id.as_str()), ("path", "/home/<b>x"), ("to", "new_folder")];
+    let restore = format!("/machines/{}/restore", stage.machine);
+    assert_eq!(owner.send(&restore, &put).await.status, 303);
+    assert_eq!(owner.send(&restore, &[put[0], ("path", "/a/../b"), put[2]]).await.status, 422);
+    assert_eq!(owner.send(&restore, &[put[0], put[1], ("to", "overwrite")]).await.status, 422);
+    let (page, _) = tokio::join!(owner.get(&folder), answers(&mut keeper, |_| Err("it is gone".into())));
+    assert!(page.status == 409 && page.text.contains("it is gone"), "{}", page.text);
+    drop(agent);
+    stage.shop.close().await;
+}
+
+#[tokio::test]
+async fn a_download_comes_whole_or_not_at_all_and_is_in_the_log() {
+    let mut stage = Stage::set().await;
+    let agent = stage.seal().await;
+    let mut owner = stage.shop.signed_in(OWNER).await;
+    let mut keeper = Caller::welcomed(&stage.shop, &mut stage.keeper).await;
+    let file = format!("/machines/{}/snapshots/{}/download?path=%2Fa", stage.machine, "ab".repeat(32));
+    let body: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_be_bytes).collect();
+    let begins = |_: &Question| Ok(Answer::Fetching { name: "ü \"a\".txt".into(), size: Some(12_000_000) });
+    let sends = async |keeper: &mut Caller, pieces: usize| {
+        let ask = answers(keeper, begins).await;
+        for piece in body.chunks(256 << 10).take(pieces) {
+            keeper.sends([&ask.to_be_bytes(), piece].concat()).await;
+        }
+        ask
+    };
+    let whole = async {
+        let ask = sends(&mut keeper, usize::MAX).await;
+        keeper.says(&FromKeeper::Answer { ask, answer: Ok(Answer::Fetched) }).await;
+    };
+    let (page, ()) = tokio::join!(owner.get(&file), whole);
+    assert_eq!(page.header("content-disposition"), "attachment; filename*=UTF-8''%C3%BC%20%22a%22.txt");
+    assert_eq!((page.header("content-length"), page.bytes == body), ("12000000", true));
+    let broken = async {
+        let ask = sends(&mut keeper, 3).await;
+        keeper.says(&FromKeeper::Answer { ask, answer: Err("the pack is damaged".into()) }).await;
+    };
+    let (page, ()) = tokio::join!(owner.get(&file), broken);
+    assert!(page.bytes.len() < body.len(), "it was broken off");
+    let scope = stage.shop.scope(OWNER).await;
+    let view = stage.shop.store.within(&scope);
+    let tenant = view.machine(stage.machine).await.unwrap().tenant;
+    let log = view.audit_from(tenant, 0, 1_000).await.unwrap();
+    assert_eq!(log.iter().filter(|line| line.act == "file download").count(), 2);
+    drop(agent);
+    stage.shop.close().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_leaves_is_forgotten() {
+    let mut stage = Stage::set().await;
+    let agent = stage.seal().await;
+    let owner = stage.shop.signed_in(OWNER).await;
+    let mut keeper = Caller::welcomed(&stage.shop, &mut stage.keeper).await;
+    let file = format!("/machines/{}/snapshots/{}/download?path=%2Fa", stage.machine, "ab".repeat(32));
+    let begins = |_: &Question| Ok(Answer::Fetching { name: "a".into(), size: None });
+    // The head is read and the connection closed.
+    let (status, ask) = tokio::join!(owner.status("GET", &file, None), answers(&mut keeper, begins));
+    assert_eq!(status, 200);
+    for _ in 0..64 {
+        keeper.sends([ask.to_be_bytes().as_slice(), &[0; 256 << 10]].concat()).await;
+    }
+    keeper.waits_for(|message: ToKeeper| (message == ToKeeper::Forget { ask }).then_some(())).await;
+    drop(agent);
+    stage.shop.close().await;
+}
+
+#[tokio::test]
+async fn back_up_now_reaches_the_machine_and_both_pages_move() {
+    let mut stage = Stage::set().await;
+    let mut agent = stage.seal().await;
+    let mut owner = stage.shop.signed_in(OWNER).await;
+    let page = format!("/machines/{}", stage.machine);
+    assert!(owner.get(&page).await.text.contains("Back up now"));
+    assert_eq!(owner.send(&format!("{page}/backup"), &[("request", "one")]).await.status, 303);
+    assert_eq!(owner.send(&format!("{page}/backup"), &[("request", "one")]).await.status, 303);
+    let order = agent.waits_for(|message: ToAgent| match message {
+        ToAgent::Order { job, .. } => Some(job),
+        _ => None,
+    });
+    let job = order.await;
+    let run = RunId::made(stage.shop.now(), stage.shop.bits());
+    let at = stage.shop.now();
+    agent.tells(2, AgentEvent::Begun { run, job: Some(job), kind: JobKind::Backup, at }).await;
+    let report = fleet::Report {
+        number: 1,
+        at,
+        phase: fleet::Phase::Reading,
+        condition: fleet::RunCondition::Moving,
+        amount: fleet::Amount { done: 92, total: 100, new: 1 },
+        setback: None,
+    };
+    agent.says(&api::wire::agent::FromAgent::Progress { run, report }).await;
+    while !owner.get("/").await.text.contains("backup 92 % done") {}
+    let text = owner.get(&page).await.text;
+    assert!(text.contains("92 per cent done") && text.contains("is being done"), "{text}");
+    assert_eq!(owner.send(&format!("/jobs/{}/cancel", job.job), &[]).await.status, 303);
+    agent.waits_for(|message: ToAgent| (message == ToAgent::Cancel { job: job.job }).then_some(())).await;
+    assert!(!owner.get(&page).await.text.contains("is being done"), "it was asked for once");
     drop(agent);
     stage.shop.close().await;
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use api::{Access, Method, Route};
 use continuity::{Act, Role};
 use fleet::{
-    AlertId, AlertKey, ClientId, Condition, Finding, MachineId, Observation, Silence, SilenceId, SilenceScope, Subject,
-    TenantId,
+    AlertId, AlertKey, ClientId, Condition, Finding, JobId, JobKey, JobKind, MachineId, Observation, Silence,
+    SilenceId, SilenceScope, Subject, TenantId,
 };
 use jiff::SignedDuration;
-use store::{CodeId, NewCode, Secret, SessionId, Token, TokenId};
+use store::{CodeId, NewCode, NewJob, Secret, SessionId, Token, TokenId};
 
 use crate::browser::Browser;
 use crate::shop::{PASSWORD, Shop};
@@ -44,6 +44,7 @@ impl Stage {
         let grant = shop.grant(OWNER, tenant, client, "other@example.org").await;
         let mut stage = Stage { shop, tenant, client, machine, ids: BTreeMap::new() };
         let (alert, silence, code) = (stage.alert().await, stage.silence().await, stage.code().await);
+        let job = stage.job().await;
         let drawn = stage.shop.bits();
         stage.ids = BTreeMap::from([
             ("client", client.to_string()),
@@ -55,6 +56,8 @@ impl Stage {
             ("code", code.to_string()),
             ("session", SessionId::made(stage.shop.now(), drawn).to_string()),
             ("token", TokenId::made(stage.shop.now(), drawn).to_string()),
+            ("job", job.to_string()),
+            ("snapshot", "ab".repeat(32)),
             ("name", "none.css".into()),
             ("link", "none".into()),
         ]);
@@ -83,6 +86,15 @@ impl Stage {
             Silence { id, scope: SilenceScope::Machine(self.machine), by, reason, from, until, suppressed: 0 };
         self.shop.store.within(&scope).add_silence(&silence).await.unwrap();
         id
+    }
+
+    async fn job(&self) -> JobId {
+        let scope = self.shop.scope(OWNER).await;
+        let (id, due) = (JobId::made(self.shop.now(), self.shop.bits()), self.shop.now());
+        let (machine, kind) = (self.machine, JobKind::Check);
+        let key = JobKey::requested(machine, kind, "test");
+        let new = NewJob { id, machine, kind, key, due, orders: String::new() };
+        self.shop.store.within(&scope).ask_for(&new).await.unwrap()
     }
 
     async fn code(&self) -> CodeId {
@@ -135,6 +147,12 @@ impl Stage {
                 ("uses", "1".into()),
                 ("hours", "1".into()),
             ],
+            Route::MakePlain => vec![
+                ("client", self.client.to_string()),
+                ("class", "laptop".into()),
+                ("name", "a Mac".into()),
+                ("system", "macos".into()),
+            ],
             Route::ChangePassword => words(&[("now", PASSWORD), ("password", PASSWORD), ("again", PASSWORD)]),
             Route::ConfirmFactor => words(&[("letters", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), ("code", "000000")]),
             Route::RemoveFactor => words(&[("password", PASSWORD)]),
@@ -157,6 +175,9 @@ impl Stage {
             Route::SaveWatchdog => vec![("tenant", self.tenant.to_string()), ("address", String::new())],
             Route::WebhookKey => vec![("tenant", self.tenant.to_string())],
             Route::TestMessages => vec![("tenant", self.tenant.to_string()), ("way", "mail".into())],
+            Route::Restore => {
+                vec![("snapshot", "ab".repeat(32)), ("path", "/home".into()), ("to", "new_folder".into())]
+            }
             Route::SignIn => words(&[("email", "nobody@example.org"), ("password", "wrong wrong wrong")]),
             Route::Welcome => words(&[("password", PASSWORD), ("again", PASSWORD)]),
             _ => Vec::new(),

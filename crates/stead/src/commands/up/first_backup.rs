@@ -15,7 +15,7 @@ use crate::render::live::{Live, Picture};
 
 /// How often it is looked, and how long the agent may take to begin by itself.
 const LOOK: Duration = Duration::from_millis(500);
-const BY_ITSELF: u32 = 10;
+const BY_ITSELF: u32 = 2;
 
 /// The first backup of a machine.
 pub(super) struct FirstBackup {

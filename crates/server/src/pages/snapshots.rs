@@ -1,0 +1,374 @@
+//! What was backed up: snapshots, their folders, what a name is found in, a look at a file, a download. All of it is asked
+//! from the keeper and stored nowhere here; who may restore may see names and contents.
+
+use api::wire::keeper::{Answer, Entry, EntryKind, Question};
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Path, Query, State as Shared};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use continuity::{Act, Verb};
+use fleet::{Machine, MachineId, size_in_words};
+use futures_util::stream;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::keepers::{self, Download, Piece};
+use crate::page::{Frame, Just, Place, show};
+use crate::problem::Problem;
+use crate::visitor::Visitor;
+use crate::when::When;
+
+/// Bytes of a path, and of a text to search.
+const LONGEST: usize = 4_096;
+const LONGEST_TEXT: usize = 200;
+
+/// Whoever looks at backups of a machine: the machine, and whose it is.
+async fn enter(app: &App, visitor: &Visitor, id: MachineId) -> Result<Machine, Problem> {
+    let machine = app.store.within(&visitor.scope).machine(id).await?;
+    let act = Act::Do(Verb::Restore);
+    match visitor.scope.reach(act).machine(id, machine.client, machine.tenant) {
+        true => Ok(machine),
+        false => Err(Problem::Forbidden(act.word())),
+    }
+}
+
+/// A snapshot's name: 64 hexadecimal digits.
+pub(crate) fn snapshot(text: &str) -> Result<String, Problem> {
+    let good = text.len() == 64 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    if good { Ok(text.to_owned()) } else { Err(Problem::Invalid("This is no snapshot's name.".into())) }
+}
+
+/// An absolute path without steps back.
+pub(crate) fn path(text: &str) -> Result<String, Problem> {
+    let good = text.starts_with('/')
+        && text.len() <= LONGEST
+        && !text.contains('\0')
+        && text.split('/').all(|part| part != "." && part != "..");
+    if good { Ok(text.to_owned()) } else { Err(Problem::Invalid("This is no path in a snapshot.".into())) }
+}
+
+fn below(folder: &str, name: &str) -> String {
+    format!("{}/{name}", folder.trim_end_matches('/'))
+}
+
+fn query(pairs: &[(&str, &str)]) -> String {
+    serde_urlencoded::to_string(pairs).unwrap_or_default()
+}
+
+#[derive(Template)]
+#[template(path = "snapshots.html")]
+struct SnapshotsPage {
+    frame: Frame,
+    address: String,
+    machine: String,
+    snapshots: Vec<SnapshotLine>,
+    problem: Option<String>,
+}
+
+struct SnapshotLine {
+    address: String,
+    at: When,
+    about: String,
+}
+
+/// `GET /machines/{machine}/snapshots`
+pub(crate) async fn list(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path(id): Path<MachineId>,
+) -> Result<Response, Problem> {
+    let machine = enter(&app, &visitor, id).await?;
+    let (snapshots, problem) = match keepers::ask(&app, id, Question::Snapshots).await {
+        Ok(Answer::Snapshots(snapshots)) => (snapshots, None),
+        Ok(_) => (Vec::new(), Some("The keeper answered something else.".into())),
+        Err(keepers::Unanswered::Store(error)) => return Err(error.into()),
+        Err(why) => (Vec::new(), Some(why.to_string())),
+    };
+    let now = app.now();
+    let line = |found: api::wire::keeper::Snapshot| SnapshotLine {
+        address: format!("/machines/{id}/snapshots/{}", found.id),
+        at: When::past(found.at, now),
+        about: match found.size {
+            Some(size) => format!("{}, {}", found.paths.join(", "), size_in_words(size)),
+            None => found.paths.join(", "),
+        },
+    };
+    let page = SnapshotsPage {
+        frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
+        address: format!("/machines/{id}"),
+        machine: machine.name,
+        snapshots: snapshots.into_iter().map(line).collect(),
+        problem,
+    };
+    Ok(show(&page)?.into_response())
+}
+
+#[derive(Template)]
+#[template(path = "folder.html")]
+struct FolderPage {
+    frame: Frame,
+    address: String,
+    machine: String,
+    snapshot: String,
+    crumbs: Vec<(String, String)>,
+    path: String,
+    entries: Vec<EntryLine>,
+    more: Option<String>,
+    download: String,
+    request: String,
+}
+
+struct EntryLine {
+    name: String,
+    address: String,
+    about: String,
+    folder: bool,
+    download: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    path: String,
+    after: Option<String>,
+}
+
+impl Asked {
+    fn path(&self) -> Result<String, Problem> {
+        if self.path.is_empty() { Ok("/".into()) } else { path(&self.path) }
+    }
+}
+
+/// `GET /machines/{machine}/snapshots/{snapshot}`
+pub(crate) async fn folder(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path((id, of)): Path<(MachineId, String)>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let machine = enter(&app, &visitor, id).await?;
+    let (of, path) = (snapshot(&of)?, asked.path()?);
+    let question = Question::List { snapshot: of.clone(), path: path.clone(), after: asked.after };
+    let Answer::Entries { entries, more } = keepers::ask(&app, id, question).await? else {
+        return Err(Problem::Conflict("The keeper answered something else.".into()));
+    };
+    let here = format!("/machines/{id}/snapshots/{of}");
+    let last = entries.last().map(|entry| entry.name.clone()).filter(|_| more);
+    let page = FolderPage {
+        frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
+        address: format!("/machines/{id}"),
+        machine: machine.name,
+        crumbs: crumbs(&here, &path),
+        entries: entries.into_iter().map(|entry| entry_line(&here, &path, entry)).collect(),
+        more: last.map(|last| format!("{here}?{}", query(&[("path", &path), ("after", &last)]))),
+        download: format!("{here}/download?{}", query(&[("path", &path)])),
+        request: hex::encode(app.random()?),
+        snapshot: of,
+        path,
+    };
+    Ok(show(&page)?.into_response())
+}
+
+/// The folders above, each with its address.
+fn crumbs(here: &str, path: &str) -> Vec<(String, String)> {
+    let mut crumbs = vec![("All".to_owned(), here.to_owned())];
+    let mut above = String::new();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        above = format!("{above}/{part}");
+        crumbs.push((part.to_owned(), format!("{here}?{}", query(&[("path", &above)]))));
+    }
+    crumbs
+}
+
+fn entry_line(here: &str, folder: &str, entry: Entry) -> EntryLine {
+    let path = below(folder, &entry.name);
+    let asked = query(&[("path", &path)]);
+    let is_folder = matches!(entry.kind, EntryKind::Folder | EntryKind::Image);
+    let (address, about) = match entry.kind {
+        EntryKind::Folder => (format!("{here}?{asked}"), "folder".to_owned()),
+        EntryKind::Image => (format!("{here}?{asked}"), "image of a disk".to_owned()),
+        EntryKind::File => (format!("{here}/preview?{asked}"), size_in_words(entry.size)),
+        EntryKind::Other => (String::new(), "link or device".to_owned()),
+    };
+    let download = (entry.kind == EntryKind::File).then(|| format!("{here}/download?{asked}"));
+    EntryLine { name: entry.name, address, about, folder: is_folder, download }
+}
+
+#[derive(Template)]
+#[template(path = "preview.html")]
+struct PreviewPage {
+    frame: Frame,
+    address: String,
+    machine: String,
+    snapshot: String,
+    path: String,
+    about: String,
+    text: Option<String>,
+    download: String,
+    request: String,
+}
+
+/// `GET /machines/{machine}/snapshots/{snapshot}/preview`
+pub(crate) async fn preview(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path((id, of)): Path<(MachineId, String)>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let machine = enter(&app, &visitor, id).await?;
+    let (of, path) = (snapshot(&of)?, asked.path()?);
+    let question = Question::Preview { snapshot: of.clone(), path: path.clone() };
+    let Answer::Preview { text, size } = keepers::ask(&app, id, question).await? else {
+        return Err(Problem::Conflict("The keeper answered something else.".into()));
+    };
+    note(&app, &visitor, &machine, "file look", &path).await?;
+    let page = PreviewPage {
+        frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
+        address: format!("/machines/{id}"),
+        machine: machine.name,
+        about: size_in_words(size),
+        text,
+        download: format!("/machines/{id}/snapshots/{of}/download?{}", query(&[("path", &path)])),
+        request: hex::encode(app.random()?),
+        snapshot: of,
+        path,
+    };
+    Ok(show(&page)?.into_response())
+}
+
+/// Whoever reads what a machine holds is in the log.
+async fn note(app: &App, visitor: &Visitor, machine: &Machine, act: &'static str, path: &str) -> Result<(), Problem> {
+    let detail = format!("{path} of {}", machine.name);
+    let (actor, about) = (visitor.person.actor(), machine.id.to_string());
+    Ok(app.store.system().record(machine.tenant, &actor, app.now(), act, &about, &detail).await?)
+}
+
+/// `GET /machines/{machine}/snapshots/{snapshot}/download`
+pub(crate) async fn download(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path((id, of)): Path<(MachineId, String)>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let machine = enter(&app, &visitor, id).await?;
+    let (snapshot, path) = (snapshot(&of)?, asked.path()?);
+    let question = Question::Fetch { snapshot, path: path.clone() };
+    let download = keepers::fetch(&app, id, question).await?;
+    note(&app, &visitor, &machine, "file download", &path).await?;
+    Ok(streamed(download))
+}
+
+/// The bytes as they come. A download that is broken off ends as an error, never as a shorter file.
+fn streamed(download: Download) -> Response {
+    let Download { name, size, pieces, asked } = download;
+    let pieces = stream::unfold(Some((pieces, asked)), |from| async {
+        let (mut pieces, asked) = from?;
+        match pieces.recv().await {
+            Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some((pieces, asked)))),
+            Some(Piece::End) => None,
+            None => Some((Err(std::io::Error::other("the keeper broke off")), None)),
+        }
+    });
+    let mut response = Body::from_stream(pieces).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+    let name = query(&[("n", &name)]).replace('+', "%20");
+    let disposition = format!("attachment; filename*=UTF-8''{}", name.trim_start_matches("n="));
+    if let Ok(disposition) = HeaderValue::from_str(&disposition) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    if let Some(size) = size {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    }
+    // What is somebody's file is not compressed on the way: its length is told.
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    response
+}
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    frame: Frame,
+    address: String,
+    machine: String,
+    text: String,
+    places: Vec<PlaceLine>,
+    more: bool,
+    incomplete: Option<String>,
+}
+
+struct PlaceLine {
+    path: String,
+    address: String,
+    about: String,
+    at: When,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Sought {
+    #[serde(default)]
+    text: String,
+}
+
+/// `GET /machines/{machine}/find`
+pub(crate) async fn find(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path(id): Path<MachineId>,
+    Query(sought): Query<Sought>,
+) -> Result<Response, Problem> {
+    let machine = enter(&app, &visitor, id).await?;
+    let text: String = sought.text.trim().chars().take(LONGEST_TEXT).collect();
+    let (places, more, incomplete) = match text.is_empty() {
+        true => (Vec::new(), false, None),
+        false => match keepers::ask(&app, id, Question::Search { text: text.clone() }).await? {
+            Answer::Places { places, more, incomplete } => (places, more, incomplete),
+            _ => return Err(Problem::Conflict("The keeper answered something else.".into())),
+        },
+    };
+    let now = app.now();
+    let line = |found: api::wire::keeper::Place| {
+        let here = format!("/machines/{id}/snapshots/{}", found.snapshot);
+        let asked = query(&[("path", &found.path)]);
+        let address = match found.kind {
+            EntryKind::File => format!("{here}/preview?{asked}"),
+            _ => format!("{here}?{asked}"),
+        };
+        PlaceLine { address, path: found.path, about: size_in_words(found.size), at: When::past(found.at, now) }
+    };
+    let page = SearchPage {
+        frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
+        address: format!("/machines/{id}"),
+        machine: machine.name,
+        text,
+        places: places.into_iter().map(line).collect(),
+        more,
+        incomplete,
+    };
+    Ok(show(&page)?.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_names_that_are_none_are_refused() {
+        assert!(path("/home/müller/a b.txt").is_ok());
+        for bad in ["", "home", "/a/../b", "/./a", "/a\0b"] {
+            assert!(path(bad).is_err(), "{bad:?}");
+        }
+        assert!(snapshot(&"ab".repeat(32)).is_ok());
+        assert!(snapshot("../../etc").is_err() && snapshot(&"AB".repeat(32)).is_err());
+    }
+
+    #[test]
+    fn every_folder_above_has_its_address() {
+        let crumbs = crumbs("/s", "/home/a b");
+        let (names, addresses): (Vec<_>, Vec<_>) = crumbs.into_iter().unzip();
+        assert_eq!(names, ["All", "home", "a b"]);
+        assert_eq!(addresses, ["/s", "/s?path=%2Fhome", "/s?path=%2Fhome%2Fa+b"]);
+    }
+}
