@@ -1,8 +1,8 @@
-//! The server's end of the line, by hand: it greets as a server does, and says and hears what a test wants.
+//! The server's end of the line, by hand: it greets as a server does, and says and hears what a test wants. The tests of
+//! `stead keeper` have it, too.
+#![allow(dead_code, reason = "each of the two has its own use for it")]
 
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agent::sealed;
@@ -10,16 +10,8 @@ use api::wire::agent::Taken;
 use api::wire::keeper::{Answer, Event, FromKeeper, Kept, Question, ToKeeper, Work};
 use api::wire::{self, Caller, Challenge, Introduction, Verdict, Welcome};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use backend::SystemClock;
-use fleet::{JobId, Uuid};
-use repo::Cancel;
-use repo::lock::LockOwner;
-use stead_keeper::home::Home;
-use stead_keeper::keys::{Keys, Opener, Public};
-use stead_keeper::{Dial, Setup, run};
+use fleet::{ClientId, JobId, MachineId, Uuid};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
-
-use crate::house::House;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,20 +25,11 @@ pub(crate) struct Front {
 /// A line to a keeper that was let in.
 pub(crate) struct Line(WebSocket<TcpStream>);
 
-/// A keeper that runs in this process, and stops when it is dropped.
-pub(crate) struct Running {
-    stop: Cancel,
-    thread: Option<JoinHandle<()>>,
-    pub(crate) public: Public,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("a keeper that ends well");
-        }
-    }
+/// Where a keeper is told that repositories are, and with which account it comes in.
+pub(crate) struct Repositories<'r> {
+    pub(crate) address: &'r str,
+    pub(crate) account: &'r str,
+    pub(crate) credential: &'r str,
 }
 
 impl Front {
@@ -54,42 +37,20 @@ impl Front {
         Front { listener: TcpListener::bind("127.0.0.1:0").expect("a port"), counters: Vec::new() }
     }
 
-    /// Starts a keeper that calls here.
-    pub(crate) fn keeper(&self, house: &House) -> Running {
-        let home = Home::at(house.room.path().join("running")).expect("a directory");
-        let opener = Opener::File(home.key_file());
-        let keys = match home.keys().exists() {
-            true => Keys::open(&home.keys(), &opener),
-            false => Keys::init(&home.keys(), &opener),
-        };
-        let keys = keys.expect("keys");
-        let public = keys.public();
-        let address = format!("http://{}", self.listener.local_addr().expect("an address"));
-        let setup = Setup {
-            home,
-            keys,
-            dial: Dial::to(&address, None).expect("an address"),
-            version: "test".into(),
-            clock: Arc::new(SystemClock),
-            owner: LockOwner::this_process("keeper-host", "keeper"),
-            workers: 2,
-            notice: Arc::new(|_| ()),
-        };
-        let stop = Cancel::default();
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || run(setup, &stopped).expect("a keeper that ends well"));
-        Running { stop, thread: Some(thread), public }
+    /// Where keepers call.
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}", self.listener.local_addr().expect("an address"))
     }
 
     /// The next call: a keeper introduces itself, and is let in.
-    pub(crate) fn call(&mut self, keeper: &Running, house: &House) -> Line {
+    pub(crate) fn call(&mut self, identity: &str, at: &Repositories<'_>) -> Line {
         let (stream, _) = self.listener.accept().expect("a call");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let mut line = Line(accept(stream).expect("a WebSocket"));
         let nonce = "ab".repeat(32);
         line.write(&Challenge { oldest: 1, newest: 1, version: "test".into(), nonce: nonce.clone() });
         let said: Introduction = serde_json::from_str(&line.text()).expect("an introduction");
-        assert_eq!((said.caller, said.identity.as_str()), (Caller::Keeper, keeper.public.identity.as_str()));
+        assert_eq!((said.caller, said.identity.as_str()), (Caller::Keeper, identity));
         let signed = wire::signed(&nonce, "", Caller::Keeper, said.counter, "");
         let identity = UnparsedPublicKey::new(&ED25519, hex::decode(&said.identity).expect("digits"));
         identity.verify(signed.as_bytes(), &hex::decode(&said.signature).expect("digits")).expect("a good signature");
@@ -97,18 +58,16 @@ impl Front {
         self.counters.push(said.counter);
         let you = Uuid::from_u128(9).to_string();
         line.write(&Verdict::Welcome(Welcome { you, at: jiff::Timestamp::now(), beat: 1 }));
-        let gateway = house.gateway.clone();
-        let (address, account, credential) = (gateway.address, gateway.account, gateway.credential);
+        let [address, account, credential] = [at.address, at.account, at.credential].map(str::to_owned);
         line.say(&ToKeeper::Gateway { address, authority: None, account, credential });
         line
     }
 }
 
-/// The machine of a house, as a server names it to a keeper.
-pub(crate) fn kept(house: &House, keeper: &Running) -> Kept {
-    let about = sealed::about(&house.machine.to_string());
-    let sealed = sealed::seal(&keeper.public.public, &about, b"test").expect("a sealed key");
-    Kept { machine: house.machine, client: Some(house.client), name: "pc".into(), sealed }
+/// A machine whose repository has the password `test`, as a server names it to the keeper with this public key.
+pub(crate) fn kept(machine: MachineId, client: ClientId, public: &str) -> Kept {
+    let sealed = sealed::seal(public, &sealed::about(&machine.to_string()), b"test").expect("a sealed key");
+    Kept { machine, client: Some(client), name: "pc".into(), sealed }
 }
 
 /// A job in an attempt.
@@ -166,6 +125,50 @@ impl Line {
     pub(crate) fn ask(&mut self, ask: u64, machine: &Kept, question: Question) -> Result<Answer, String> {
         self.say(&ToKeeper::Ask { ask, machine: machine.clone(), question });
         self.answer(ask)
+    }
+
+    /// Takes the pieces of a download until its end.
+    pub(crate) fn download(
+        &mut self,
+        ask: u64,
+        machine: &Kept,
+        snapshot: &str,
+        path: &str,
+        each: &mut dyn FnMut(&[u8]),
+    ) {
+        let begun = self.ask(ask, machine, Question::Fetch { snapshot: snapshot.into(), path: path.into() });
+        assert!(matches!(begun, Ok(Answer::Fetching { .. })), "{begun:?}");
+        loop {
+            match self.message() {
+                Message::Binary(bytes) => {
+                    assert_eq!(bytes[..8], ask.to_be_bytes());
+                    assert!(bytes.len() <= 8 + (256 << 10));
+                    each(&bytes[8..]);
+                }
+                Message::Text(text) if text.contains("fetched") => return,
+                Message::Text(text) if text.contains("\"answer\"") => panic!("{text}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// All bytes of a download.
+    pub(crate) fn fetched(&mut self, ask: u64, machine: &Kept, snapshot: &str, path: &str) -> Vec<u8> {
+        let mut all = Vec::new();
+        self.download(ask, machine, snapshot, path, &mut |piece| all.extend_from_slice(piece));
+        all
+    }
+
+    /// Hears events until the keeper is gone.
+    pub(crate) fn events_to_the_end(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Ok(message) = self.0.read() {
+            let Message::Text(text) = message else { continue };
+            if let Ok(Some(FromKeeper::Event { event, .. })) = wire::read(&text) {
+                events.push(event);
+            }
+        }
+        events
     }
 
     pub(crate) fn order(&mut self, job: Taken, machine: &Kept, work: Work) {

@@ -4,8 +4,9 @@ use api::wire::keeper::{Event, ToKeeper, Work};
 use fleet::{Drill, JobKind, Outcome, RunId};
 use testkit::sample;
 
-use crate::front::{Front, Line, job, kept};
+use crate::front::{Front, Line, job};
 use crate::house::House;
+use crate::running::Running;
 
 fn check() -> Work {
     Work::Check { slice: 1, of: 1 }
@@ -27,10 +28,10 @@ fn a_task_is_done_once_and_its_end_is_said_until_it_is_heard_and_again_to_who_as
     sample::office(&house.files(), 20, 10);
     house.backup(&[]);
     let mut front = Front::open();
-    let keeper = front.keeper(&house);
-    let machine = kept(&house, &keeper);
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
 
-    let mut line = front.call(&keeper, &house);
+    let mut line = keeper.call(&mut front, &house);
     line.order(job(1, 1), &machine, check());
     line.order(job(1, 1), &machine, check());
     let (_, begun) = line.event();
@@ -39,7 +40,7 @@ fn a_task_is_done_once_and_its_end_is_said_until_it_is_heard_and_again_to_who_as
     assert_eq!((attempt, outcome), (1, Outcome::Good));
     drop(line);
 
-    let mut line = front.call(&keeper, &house);
+    let mut line = keeper.call(&mut front, &house);
     let again = end(&mut line);
     assert_eq!((again.0, again.1), (number, run), "what was not heard is said again, under its number");
     line.say(&ToKeeper::Heard { number });
@@ -57,9 +58,9 @@ fn a_keeper_that_stopped_in_the_middle_goes_on_with_what_it_had() {
     }
     house.backup(&[]);
     let mut front = Front::open();
-    let keeper = front.keeper(&house);
-    let machine = kept(&house, &keeper);
-    let mut line = front.call(&keeper, &house);
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
+    let mut line = keeper.call(&mut front, &house);
     line.order(job(1, 1), &machine, check());
     let (number, begun) = line.event();
     let Event::Begun { run, .. } = begun else { panic!("{begun:?}") };
@@ -67,8 +68,8 @@ fn a_keeper_that_stopped_in_the_middle_goes_on_with_what_it_had() {
     drop(line);
     drop(keeper);
 
-    let keeper = front.keeper(&house);
-    let mut line = front.call(&keeper, &house);
+    let keeper = Running::start(&front, &house);
+    let mut line = keeper.call(&mut front, &house);
     let (_, same, _, outcome) = end(&mut line);
     assert_eq!((same, outcome), (run, Outcome::Good));
 }
@@ -78,9 +79,9 @@ fn what_is_called_back_stops_and_what_cannot_be_done_now_is_put_off() {
     let Some(house) = House::open() else { return };
     house.backup(&[]);
     let mut front = Front::open();
-    let keeper = front.keeper(&house);
-    let machine = kept(&house, &keeper);
-    let mut line = front.call(&keeper, &house);
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
+    let mut line = keeper.call(&mut front, &house);
 
     // Somebody else's exclusive lock.
     let repo = house.direct();

@@ -9,4 +9,5 @@ mod house;
 mod line;
 mod prunes;
 mod questions;
+mod running;
 mod searches;

@@ -1,36 +1,11 @@
 //! Questions and downloads.
 
-use api::wire::keeper::{Answer, EntryKind, Kept, Question, ToKeeper};
+use api::wire::keeper::{Answer, EntryKind, Question, ToKeeper};
 use testkit::sample;
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::front::{Front, Line, kept};
+use crate::front::Front;
 use crate::house::House;
-
-/// Takes the pieces of a download until its end.
-fn download(line: &mut Line, ask: u64, machine: &Kept, snapshot: &repo::Id, path: &str, each: &mut dyn FnMut(&[u8])) {
-    let question = Question::Fetch { snapshot: snapshot.to_string(), path: path.into() };
-    let begun = line.ask(ask, machine, question);
-    assert!(matches!(begun, Ok(Answer::Fetching { .. })), "{begun:?}");
-    loop {
-        match line.message() {
-            Message::Binary(bytes) => {
-                assert_eq!(bytes[..8], ask.to_be_bytes());
-                assert!(bytes.len() <= 8 + (256 << 10));
-                each(&bytes[8..]);
-            }
-            Message::Text(text) if text.contains("fetched") => return,
-            Message::Text(text) if text.contains("\"answer\"") => panic!("{text}"),
-            _ => {}
-        }
-    }
-}
-
-fn fetched(line: &mut Line, ask: u64, machine: &Kept, snapshot: &repo::Id, path: &str) -> Vec<u8> {
-    let mut all = Vec::new();
-    download(line, ask, machine, snapshot, path, &mut |piece| all.extend_from_slice(piece));
-    all
-}
+use crate::running::Running;
 
 #[test]
 fn somebody_looks_around_reads_and_fetches() {
@@ -41,9 +16,9 @@ fn somebody_looks_around_reads_and_fetches() {
     std::fs::write(house.files().join("Büro/note.txt"), "Grüße").unwrap();
     let id = house.backup(&[]);
     let mut front = Front::open();
-    let keeper = front.keeper(&house);
-    let machine = kept(&house, &keeper);
-    let mut line = front.call(&keeper, &house);
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
+    let mut line = keeper.call(&mut front, &house);
     let folder = house.files().join("Büro");
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let snapshot = id.to_string();
@@ -63,8 +38,8 @@ fn somebody_looks_around_reads_and_fetches() {
     let preview = Question::Preview { snapshot: snapshot.clone(), path: path("big.bin") };
     assert_eq!(line.ask(4, &machine, preview), Ok(Answer::Preview { text: None, size: 3 << 20 }));
 
-    assert_eq!(fetched(&mut line, 5, &machine, &id, &path("big.bin")), content);
-    let archive = fetched(&mut line, 6, &machine, &id, folder.to_str().unwrap());
+    assert_eq!(line.fetched(5, &machine, &snapshot, &path("big.bin")), content);
+    let archive = line.fetched(6, &machine, &snapshot, folder.to_str().unwrap());
     let mut archive = tar::Archive::new(archive.as_slice());
     let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned());
     assert_eq!(names.count(), 2);
@@ -88,9 +63,9 @@ fn a_recovery_sheet_opens_the_repository_with_stock_restic() {
     let Some(house) = House::open() else { return };
     house.backup(&[]);
     let mut front = Front::open();
-    let keeper = front.keeper(&house);
-    let machine = kept(&house, &keeper);
-    let mut line = front.call(&keeper, &house);
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
+    let mut line = keeper.call(&mut front, &house);
     let question = || Question::RecoverySheet { client: house.client.to_string() };
     let sheet = line.ask(1, &machine, question());
     let Ok(Answer::RecoverySheet { password, opens, missing }) = sheet else { panic!("{sheet:?}") };
@@ -115,13 +90,13 @@ fn a_gigabyte_is_fetched_in_little_memory_and_who_forgets_it_stops_it() {
     file.set_len(1 << 30).unwrap();
     let id = house.backup(&[]);
     let mut front = Front::open();
-    let keeper = front.keeper(&house);
-    let machine = kept(&house, &keeper);
-    let mut line = front.call(&keeper, &house);
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
+    let mut line = keeper.call(&mut front, &house);
     let path = house.files().join("disk.raw").to_str().unwrap().to_owned();
     let before = peak();
     let mut bytes = 0_u64;
-    download(&mut line, 1, &machine, &id, &path, &mut |piece| {
+    line.download(1, &machine, &id.to_string(), &path, &mut |piece| {
         assert!(piece.iter().all(|byte| *byte == 0));
         bytes += piece.len() as u64;
     });
