@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Json;
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
+use futures_util::StreamExt;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -22,6 +24,10 @@ use crate::problem::Problem;
 pub(crate) const LIMIT: usize = 256 << 10;
 
 const SLOW: Duration = Duration::from_secs(30);
+
+/// What is read of a body that is refused, and for how long at most.
+const DRAINED: usize = 2 << 20;
+const DRAINING: Duration = Duration::from_secs(3);
 
 /// No script and no style but our own files, nothing from anywhere else, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -57,7 +63,12 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
     let is_http1 = request.version() <= Version::HTTP_11;
     let asked = Asked::of(&request);
     let answered = match judge(&request) {
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            if !is_http1 && matches!(problem, Problem::TooLarge { .. }) {
+                drain(&mut request.into_body().into_data_stream()).await;
+            }
+            problem.into_response()
+        }
         Ok(()) => match timeout(SLOW, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Problem::Slow.into_response(),
@@ -76,6 +87,34 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
     // What a page says is true now, for this person.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// A body in memory, if it is no larger than that.
+pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let (mut pieces, mut whole) = (body.into_data_stream(), Vec::new());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Problem::Invalid("The request ended in the middle.".into()))?;
+        if whole.len() + piece.len() > limit {
+            drain(&mut pieces).await;
+            return Err(Problem::TooLarge { limit });
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.into())
+}
+
+/// Reads some of what is not wanted: a client that is busy sending, over HTTP/2 most of all, hears why only then.
+async fn drain(pieces: &mut BodyDataStream) {
+    let reading = async {
+        let mut left = DRAINED;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    _ = timeout(DRAINING, reading).await;
 }
 
 /// What can be said of a request before anybody reads it.

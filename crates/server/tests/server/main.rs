@@ -1,8 +1,11 @@
 //! The server from outside: real connections, a real database, no knowledge of its insides.
 
+mod api;
 mod browser;
 mod escaped;
+mod export;
 mod firms;
+mod hostile;
 mod limits;
 mod looks;
 mod messages;
