@@ -92,6 +92,12 @@ routes! {
     MachineLive = Get "/machines/{machine}/live", LOOK;
     /// No run starts for a while.
     PauseMachine = Post "/machines/{machine}/pause", CONFIGURE;
+    /// Its name, class, site, policy and limits.
+    MachineSettings = Get "/machines/{machine}/settings", CONFIGURE;
+    /// Changing them.
+    SaveMachineSettings = Post "/machines/{machine}/settings", CONFIGURE;
+    /// It is looked after no more; its backups stay.
+    RetireMachine = Post "/machines/{machine}/retire", CONFIGURE;
     /// Runs start again.
     ResumeMachine = Post "/machines/{machine}/resume", CONFIGURE;
 
@@ -133,6 +139,8 @@ routes! {
     AddPerson = Post "/people", INVITE;
     /// A new one-time link for a member.
     PersonLink = Post "/people/{person}/link", INVITE;
+    /// A member's role is another one.
+    ChangeRole = Post "/people/{person}/role", INVITE;
     /// Giving a grant.
     GiveGrant = Post "/grants", GRANT;
     /// Ending a grant before its time.
@@ -147,8 +155,27 @@ routes! {
     /// A code opens nothing any more.
     EndCode = Post "/enrol/{code}/end", CONFIGURE;
 
+    /// What is done for machines, in words.
+    Policies = Get "/policies", CONFIGURE;
+    /// The form of a new policy.
+    NewPolicy = Get "/policies/new", CONFIGURE;
+    /// The form of a policy.
+    Policy = Get "/policies/{policy}", CONFIGURE;
+    /// What a policy would mean, or saving it.
+    SavePolicy = Post "/policies", CONFIGURE;
+    /// Another policy like this one.
+    CopyPolicy = Post "/policies/{policy}/copy", CONFIGURE;
+    /// Removing one that nobody has.
+    RemovePolicy = Post "/policies/{policy}/remove", CONFIGURE;
+    /// Where copies of backups go.
+    Destinations = Get "/destinations", CONFIGURE;
+    /// Adding or changing one.
+    SaveDestination = Post "/destinations", CONFIGURE;
+
     /// What was done, in chains.
     Audit = Get "/audit", CONFIGURE;
+    /// The chain of a firm as JSON lines, to be verified elsewhere.
+    AuditExport = Get "/audit/export", CONFIGURE;
 
     /// One's own password, second factor, sessions and tokens.
     Settings = Get "/settings", Access::SignedIn;

@@ -75,6 +75,7 @@ pub(crate) struct Asked {
 
 #[utoipa::path(get, path = "/api/v1/fleet", params(Asked), responses(
     (status = 200, description = "A page of machines, the worst first", body = Fleet),
+    (status = 400, description = "The address cannot be understood", body = Told),
     (status = 401, description = "No token, or one that opens nothing", body = Told),
     (status = 422, description = "There is no such state", body = Told),
 ))]
@@ -127,6 +128,7 @@ fn of_light(light: &fleet::Light) -> Light {
 
 #[utoipa::path(get, path = "/api/v1/machines/{machine}", params(("machine" = String, Path, description = "Which")), responses(
     (status = 200, description = "The machine and its newest runs", body = MachineWithRuns),
+    (status = 400, description = "The address cannot be understood", body = Told),
     (status = 401, description = "No token, or one that opens nothing", body = Told),
     (status = 404, description = "No such machine within sight", body = Told),
 ))]
@@ -194,6 +196,7 @@ fn of_run(run: &fleet::Run, zone: &fleet::Zone) -> Run {
 
 #[utoipa::path(get, path = "/api/v1/alerts", responses(
     (status = 200, description = "What needs somebody, the newest first", body = Alerts),
+    (status = 400, description = "The address cannot be understood", body = Told),
     (status = 401, description = "No token, or one that opens nothing", body = Told),
 ))]
 pub(crate) async fn alerts(Shared(app): Shared<App>, Caller(caller): Caller) -> Result<Json<Alerts>, Problem> {
@@ -221,6 +224,7 @@ fn of_alert(alert: &fleet::Alert) -> Alert {
 
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/acknowledge", params(("alert" = String, Path, description = "Which")), responses(
     (status = 204, description = "It is yours; it may be said twice"),
+    (status = 400, description = "The address cannot be understood", body = Told),
     (status = 401, description = "No token, or one that opens nothing", body = Told),
     (status = 403, description = "Not yours to handle", body = Told),
     (status = 404, description = "No such alert within sight", body = Told),
@@ -237,6 +241,7 @@ pub(crate) async fn acknowledge(
 
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/release", params(("alert" = String, Path, description = "Which")), responses(
     (status = 204, description = "It is open again"),
+    (status = 400, description = "The address cannot be understood", body = Told),
     (status = 401, description = "No token, or one that opens nothing", body = Told),
     (status = 403, description = "Not yours to handle", body = Told),
     (status = 404, description = "No such alert within sight", body = Told),

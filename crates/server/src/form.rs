@@ -1,11 +1,12 @@
 //! Forms: read in bounded memory, and only where they carry the token of the session they were shown in.
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
+use crate::frame;
 use crate::problem::Problem;
 use crate::token;
 use crate::visitor::Visitor;
@@ -51,7 +52,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Signed<T> {
 }
 
 async fn body(request: Request) -> Result<Bytes, Problem> {
-    to_bytes(request.into_body(), LIMIT).await.map_err(|_| Problem::TooLarge { limit: LIMIT })
+    frame::whole(request.into_body(), LIMIT).await
 }
 
 fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

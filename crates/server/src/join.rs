@@ -1,7 +1,6 @@
 //! Joining: a machine shows a code and its public key, and is looked after from then on.
 
 use api::answer::{Enrolled, Enrolment, Problem as Told};
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::{Extension, Json};
 use fleet::MachineId;
@@ -10,7 +9,7 @@ use store::Secret;
 use crate::app::App;
 use crate::listen::Peer;
 use crate::problem::Problem;
-use crate::{attempts, code, judge};
+use crate::{attempts, code, frame, judge};
 
 /// Bytes of such a request.
 const LIMIT: usize = 16 << 10;
@@ -31,7 +30,7 @@ pub(crate) async fn enrol(
     if let Err(attempts::Wait(seconds)) = app.attempts.count("enrolment code", peer.ip()) {
         return Err(Problem::TooMany(seconds));
     }
-    let body = to_bytes(request.into_body(), LIMIT).await.map_err(|_| Problem::TooLarge { limit: LIMIT })?;
+    let body = frame::whole(request.into_body(), LIMIT).await?;
     let wish: Enrolment = serde_json::from_slice(&body)
         .map_err(|error| Problem::Invalid(format!("The request cannot be read: {error}.")))?;
     let (now, credential) = (app.now(), Secret::random());

@@ -9,8 +9,8 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::frame;
 use crate::pages::{
-    acts, alerts, audit, client, enrol, fleet, grants, machine, messages, now, own, people, plain, settings, sign_in,
-    silence, snapshots, welcome,
+    acts, alerts, audit, client, destinations, enrol, fleet, grants, machine, machine_settings, messages, now, own,
+    people, plain, policies, settings, sign_in, silence, snapshots, welcome,
 };
 use crate::{answer, assets, calls, join};
 
@@ -40,6 +40,9 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::Machine => get(machine::get),
         Route::MachineLive => get(now::live),
         Route::PauseMachine => post(machine::pause),
+        Route::MachineSettings => get(machine_settings::get),
+        Route::SaveMachineSettings => post(machine_settings::save),
+        Route::RetireMachine => post(machine_settings::retire),
         Route::ResumeMachine => post(machine::resume),
         Route::ReleaseMachine => post(acts::release),
         Route::BackUp => post(acts::back_up),
@@ -59,12 +62,22 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::People => get(people::get),
         Route::AddPerson => post(people::add),
         Route::PersonLink => post(people::link),
+        Route::ChangeRole => post(people::role),
         Route::GiveGrant => post(grants::give),
         Route::EndGrant => post(grants::end),
         Route::Enrol => get(enrol::get),
         Route::MakeCode => post(enrol::make),
         Route::MakePlain => post(plain::make),
         Route::EndCode => post(enrol::end),
+        Route::Policies => get(policies::get),
+        Route::NewPolicy => get(policies::new),
+        Route::Policy => get(policies::one),
+        Route::SavePolicy => post(policies::save),
+        Route::CopyPolicy => post(policies::copy),
+        Route::RemovePolicy => post(policies::remove),
+        Route::Destinations => get(destinations::get),
+        Route::SaveDestination => post(destinations::save),
+        Route::AuditExport => get(audit::export),
         Route::Audit => get(audit::get),
         Route::Settings => get(settings::get),
         Route::ChangePassword => post(settings::password),

@@ -53,6 +53,13 @@ pub struct AuditChain {
     pub head: String,
 }
 
+impl Default for AuditChain {
+    /// A log without lines.
+    fn default() -> AuditChain {
+        AuditChain { lines: 0, head: hex::encode([0; 32]) }
+    }
+}
+
 /// Where a log is not what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
@@ -66,7 +73,7 @@ pub enum AuditError {
 
 /// Verifies lines that follow on `before`, the end of what was verified before them; offline, from an export or a page.
 pub fn verify_chain(before: Option<&AuditChain>, entries: &[AuditEntry]) -> Result<AuditChain, AuditError> {
-    let mut chain = before.cloned().unwrap_or(AuditChain { lines: 0, head: hex::encode([0; 32]) });
+    let mut chain = before.cloned().unwrap_or_default();
     for entry in entries {
         if entry.number != chain.lines + 1 {
             return Err(AuditError::Missing(chain.lines + 1));

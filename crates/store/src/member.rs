@@ -56,6 +56,17 @@ pub(crate) async fn put_person<C: ConnectionTrait>(txn: &C, new: &Person) -> Res
     Ok(PersonId::new(there.ok_or(Error::NotFound("person"))?.id))
 }
 
+/// Refuses what would leave a tenant without an owner.
+async fn must_have_owner<C: ConnectionTrait>(txn: &C, tenant: TenantId) -> Result<()> {
+    let owners = memberships::Entity::find()
+        .filter(memberships::Column::Tenant.eq(tenant.uuid()))
+        .filter(memberships::Column::Role.eq(written("a role", &Role::Owner)?));
+    match owners.count(txn).await? {
+        0 => Err(Error::Conflict("a tenant must keep an owner: make somebody else one first".into())),
+        _ => Ok(()),
+    }
+}
+
 impl View<'_> {
     /// Who belongs to a tenant, by name.
     pub async fn members(&self, tenant: TenantId) -> Result<Vec<Member>> {
@@ -88,6 +99,27 @@ impl View<'_> {
         Ok(person)
     }
 
+    /// Somebody belongs to a tenant as this alone, whatever they were before. An owner stays.
+    pub async fn change_role(&self, person: PersonId, tenant: TenantId, role: Role) -> Result<()> {
+        self.on_tenant(Act::Invite, tenant)?;
+        let txn = self.store.begin().await?;
+        audit::lock(&txn, tenant).await?;
+        if let Role::ClientViewer(client) = role {
+            let of = clients::Entity::find_by_id(client.uuid()).filter(clients::Column::Tenant.eq(tenant.uuid()));
+            of.one(&txn).await?.ok_or(Error::NotFound("client"))?;
+        }
+        let before = memberships::Entity::delete_many()
+            .filter(memberships::Column::Tenant.eq(tenant.uuid()))
+            .filter(memberships::Column::Person.eq(person.uuid()));
+        if before.exec(&txn).await?.rows_affected == 0 {
+            return Err(Error::NotFound("member"));
+        }
+        join(&txn, &Membership { person, tenant, role }).await?;
+        must_have_owner(&txn, tenant).await?;
+        let done = Done { act: "member role", about: person.to_string(), detail: role.words().into() };
+        self.commit(txn, tenant, done).await
+    }
+
     /// Ends a membership. Their sessions see it at once, because every request asks for its scope.
     pub async fn remove_member(&self, member: Membership) -> Result<()> {
         let Membership { person, tenant, role } = member;
@@ -101,12 +133,7 @@ impl View<'_> {
         if removed.rows_affected == 0 {
             return Err(Error::NotFound("member"));
         }
-        let owners = memberships::Entity::find()
-            .filter(memberships::Column::Tenant.eq(tenant.uuid()))
-            .filter(memberships::Column::Role.eq(written("a role", &Role::Owner)?));
-        if owners.count(&txn).await? == 0 {
-            return Err(Error::Conflict("a tenant must keep an owner: make somebody else one first".into()));
-        }
+        must_have_owner(&txn, tenant).await?;
         let done = Done { act: "member remove", about: person.to_string(), detail: role.words().into() };
         self.commit(txn, tenant, done).await
     }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use continuity::Act;
 use fleet::{Tenant, TenantId};
@@ -17,6 +18,9 @@ use crate::when::When;
 /// Lines of a chain on one page.
 const LINES: u64 = 50;
 
+/// Lines of an export that are read at once.
+const EXPORTED: u64 = 500;
+
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct AuditPage {
@@ -28,6 +32,7 @@ struct AuditPage {
 
 struct Chain {
     tenant: String,
+    export: String,
     class: &'static str,
     verdict: String,
     entries: Vec<Line>,
@@ -70,6 +75,45 @@ pub(crate) async fn get(
     Ok(show(&page)?.into_response())
 }
 
+/// `GET /audit/export`: JSON lines, read from the database as they are sent.
+pub(crate) async fn export(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    visitor.must(Act::Configure)?;
+    let tenants = app.store.within(&visitor.scope).tenants().await?;
+    let mut ours = tenants.into_iter().filter(|tenant| visitor.scope.may(Act::Configure, tenant.id));
+    let tenant = match asked.tenant {
+        Some(wanted) => ours.find(|tenant| tenant.id == wanted),
+        None => ours.next(),
+    };
+    let tenant = tenant.ok_or(Problem::NotFound)?.id;
+    let scope = visitor.scope;
+    let lines = futures_util::stream::unfold(Some(0), move |after| {
+        let (app, scope) = (app.clone(), scope.clone());
+        async move {
+            let page = app.store.within(&scope).audit_from(tenant, after?, EXPORTED).await;
+            let next = page.as_ref().ok().and_then(|page| page.last()).map(|entry| entry.number);
+            let is_end = page.as_ref().is_ok_and(Vec::is_empty);
+            // What cannot be read ends the answer in the middle: nobody takes it for the whole.
+            (!is_end).then(|| (page.map_err(std::io::Error::other).and_then(|page| written(&page)), next))
+        }
+    });
+    let name = format!("attachment; filename=\"stead-audit-{tenant}.jsonl\"");
+    let headers = [(header::CONTENT_TYPE, "application/jsonl".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, axum::body::Body::from_stream(lines)).into_response())
+}
+
+fn written(page: &[AuditEntry]) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for entry in page {
+        serde_json::to_writer(&mut text, entry)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
 async fn chain(app: &App, view: &View<'_>, tenant: Tenant, before: Option<u64>) -> Result<Chain, Problem> {
     let (class, verdict) = match view.verify_audit(tenant.id).await? {
         Ok(chain) => {
@@ -83,7 +127,8 @@ async fn chain(app: &App, view: &View<'_>, tenant: Tenant, before: Option<u64>) 
     let oldest = lines.last().map(|line| line.number).filter(|number| *number > 1);
     let older = oldest.map(|number| format!("/audit?tenant={}&before={number}", tenant.id));
     let entries = lines.into_iter().map(|entry| line(app, entry)).collect();
-    Ok(Chain { tenant: tenant.name, class, verdict, entries, older })
+    let export = format!("/audit/export?tenant={}", tenant.id);
+    Ok(Chain { tenant: tenant.name, export, class, verdict, entries, older })
 }
 
 fn line(app: &App, entry: AuditEntry) -> Line {

@@ -15,6 +15,7 @@ use crate::pages::row::{self, Group};
 use crate::pages::{enrol, silence};
 use crate::problem::{Problem, see};
 use crate::visitor::Visitor;
+use crate::when::clock;
 
 /// Machines of a client on its page; the fleet finds the others.
 const MACHINES: u64 = 200;
@@ -30,6 +31,7 @@ struct ClientPage {
     group: Option<Group>,
     may_enrol: bool,
     custody: &'static str,
+    sheet: String,
     silences: Vec<silence::Held>,
     may_silence: bool,
 }
@@ -56,6 +58,10 @@ pub(crate) async fn get(
         group,
         may_enrol: may,
         custody: client.custody.sentence(),
+        sheet: match client.sheet_confirmed {
+            Some(at) => format!("The recovery sheet is at hand: confirmed {}.", clock(at, &app.facade.zone)),
+            None => "Nobody has confirmed yet that the recovery sheet is at hand.".into(),
+        },
         silences,
         may_silence: may,
         id,

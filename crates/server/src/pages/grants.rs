@@ -8,6 +8,7 @@ use continuity::{Act, Grant, GrantId, GrantedOn, Verb};
 use fleet::{ClientId, TenantId};
 use jiff::ToSpan;
 use serde::Deserialize;
+use store::FleetFilter;
 
 use crate::app::App;
 use crate::form::{Nothing, Signed};
@@ -20,9 +21,12 @@ use crate::visitor::Visitor;
 #[derive(Deserialize)]
 pub(crate) struct Wish {
     tenant: TenantId,
-    email: String,
-    client: ClientId,
-    reason: String,
+    pub(crate) email: String,
+    pub(crate) client: ClientId,
+    /// Names of machines, with commas between; empty: all of the client.
+    #[serde(default)]
+    pub(crate) machines: String,
+    pub(crate) reason: String,
     hours: u16,
     #[serde(flatten)]
     others: BTreeMap<String, String>,
@@ -44,17 +48,49 @@ pub(crate) async fn give(State(app): State<App>, Signed(visitor, wish): Signed<W
     let Some(known) = app.store.system().sign_in(wish.email.trim()).await? else {
         let words =
             "Nobody on this server has that address. They need an account first: add them, or their own firm does.";
-        return people::refuse(&app, &visitor, words).await;
+        return people::refuse_grant(&app, &visitor, wish, words).await;
     };
-    let grant = grant(&app, &visitor, &wish, known.person.id)?;
+    let on = match granted_on(&app, &visitor, &wish).await? {
+        Ok(on) => on,
+        Err(words) => return people::refuse_grant(&app, &visitor, wish, &words).await,
+    };
+    let grant = grant(&app, &visitor, &wish, known.person.id, on)?;
     match app.store.within(&visitor.scope).give_grant(&grant).await {
         Ok(()) => Ok(see(&Just::at("/people", "granted", grant.id))),
-        Err(store::Error::Conflict(why)) => people::refuse(&app, &visitor, &super::client::sentence(&why)).await,
+        Err(store::Error::Conflict(why)) => {
+            people::refuse_grant(&app, &visitor, wish, &super::client::sentence(&why)).await
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-fn grant(app: &App, visitor: &Visitor, wish: &Wish, person: continuity::PersonId) -> Result<Grant, Problem> {
+/// All machines of the client, or those that are named.
+async fn granted_on(app: &App, visitor: &Visitor, wish: &Wish) -> Result<Result<GrantedOn, String>, Problem> {
+    let names: Vec<_> = wish.machines.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let mut machines = BTreeSet::new();
+    for name in &names {
+        let filter = FleetFilter { state: None, client: Some(wish.client), name: Some((*name).to_owned()) };
+        let page = app.store.within(&visitor.scope).fleet(&filter, None, 100).await?;
+        let mut named = page.cards.iter().filter(|card| card.name.eq_ignore_ascii_case(name));
+        match (named.next(), named.next()) {
+            (Some(card), None) => _ = machines.insert(card.machine),
+            (Some(_), Some(_)) => return Ok(Err(format!("Several machines of that client are called {name:?}."))),
+            (None, _) => return Ok(Err(format!("No machine of that client is called {name:?}."))),
+        }
+    }
+    Ok(Ok(match names.is_empty() {
+        true => GrantedOn::Client(wish.client),
+        false => GrantedOn::Machines(wish.client, machines),
+    }))
+}
+
+fn grant(
+    app: &App,
+    visitor: &Visitor,
+    wish: &Wish,
+    person: continuity::PersonId,
+    on: GrantedOn,
+) -> Result<Grant, Problem> {
     let from = app.now();
     let to = from.checked_add(i64::from(wish.hours).hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
     let ticked = |verb: &Verb| wish.others.contains_key(&field(*verb));
@@ -63,7 +99,7 @@ fn grant(app: &App, visitor: &Visitor, wish: &Wish, person: continuity::PersonId
         id: GrantId::made(from, app.random()?),
         tenant: wish.tenant,
         person,
-        on: GrantedOn::Client(wish.client),
+        on,
         verbs,
         from,
         to,

@@ -13,8 +13,9 @@ use store::{Member, Secret, View};
 use crate::app::App;
 use crate::form::{Nothing, Signed};
 use crate::page::{Frame, Just, Place, show};
-use crate::pages::grants;
-use crate::problem::Problem;
+use crate::pages::client::sentence as sentence_of;
+use crate::pages::grants::{self, Wish};
+use crate::problem::{Problem, see};
 use crate::visitor::{self, Visitor};
 use crate::when::clock;
 
@@ -36,6 +37,7 @@ struct PeoplePage {
     wrong: Option<String>,
     typed_name: String,
     typed_email: String,
+    wish: Option<Wish>,
 }
 
 /// A one-time link that was just made.
@@ -79,6 +81,7 @@ struct Beside {
     wrong: Option<String>,
     typed_name: String,
     typed_email: String,
+    wish: Option<Wish>,
     just: Just,
 }
 
@@ -94,6 +97,12 @@ pub(crate) async fn get(
 /// The page again, with what was wrong.
 pub(crate) async fn refuse(app: &App, visitor: &Visitor, why: &str) -> Result<Response, Problem> {
     let beside = Beside { wrong: Some(why.to_owned()), ..Beside::default() };
+    page(app, visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await
+}
+
+/// The page again, with what was wrong about a grant.
+pub(crate) async fn refuse_grant(app: &App, visitor: &Visitor, wish: Wish, why: &str) -> Result<Response, Problem> {
+    let beside = Beside { wrong: Some(why.to_owned()), wish: Some(wish), ..Beside::default() };
     page(app, visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await
 }
 
@@ -113,6 +122,7 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
         wrong: beside.wrong,
         typed_name: beside.typed_name,
         typed_email: beside.typed_email,
+        wish: beside.wish,
     };
     Ok((status, show(&page)?).into_response())
 }
@@ -209,15 +219,41 @@ pub(crate) async fn add(State(app): State<App>, Signed(visitor, form): Signed<Ne
         let beside = Beside { wrong, typed_name: form.name, typed_email: form.email, ..Beside::default() };
         return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await;
     }
-    let role = match form.role.as_str() {
-        "owner" => Role::Owner,
-        "technician" => Role::Technician,
-        client => Role::ClientViewer(client.parse().map_err(|_| Problem::Invalid("There is no such role.".into()))?),
-    };
+    let role = role_of(&form.role)?;
     let id = PersonId::made(app.now(), app.random()?);
     let person = Person { id, name: name.to_owned(), email: email.to_owned() };
     let id = app.store.within(&visitor.scope).invite(&person, form.tenant, role).await?;
     give_link(&app, &visitor, id).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Another {
+    tenant: TenantId,
+    role: String,
+}
+
+/// The role that a form names.
+fn role_of(word: &str) -> Result<Role, Problem> {
+    match word {
+        "owner" => Ok(Role::Owner),
+        "technician" => Ok(Role::Technician),
+        client => client.parse().map(Role::ClientViewer).map_err(|_| Problem::Invalid("There is no such role.".into())),
+    }
+}
+
+/// `POST /people/{person}/role`
+pub(crate) async fn role(
+    State(app): State<App>,
+    Path(id): Path<PersonId>,
+    Signed(visitor, form): Signed<Another>,
+) -> Result<Response, Problem> {
+    visitor.must_on(Act::Invite, form.tenant)?;
+    let role = role_of(&form.role)?;
+    match app.store.within(&visitor.scope).change_role(id, form.tenant, role).await {
+        Ok(()) => Ok(see(&Just::at("/people", "role", id))),
+        Err(store::Error::Conflict(why)) => refuse(&app, &visitor, &sentence_of(&why)).await,
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `POST /people/{person}/link`

@@ -20,8 +20,20 @@ async fn html_in_every_name_is_text() {
     browser.get("/settings").await;
     assert_eq!(browser.send(&format!("/clients/{client}/silence"), &silence).await.status, 303);
     assert_eq!(browser.send(&format!("{machine}/pause"), &silence).await.status, 303);
-    let client = format!("/clients/{client}");
-    for path in ["/", &client, &machine, "/alerts", "/people", "/enrol", "/audit", "/?find=%3Cimg%20src%3Dx"] {
+    let (client, settings) = (format!("/clients/{client}"), format!("{machine}/settings"));
+    for path in [
+        "/",
+        &client,
+        &machine,
+        "/alerts",
+        "/people",
+        "/enrol",
+        "/audit",
+        "/messages",
+        "/policies",
+        &settings,
+        "/?find=%3Cimg%20src%3Dx",
+    ] {
         let page = browser.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(!page.text.contains("<img"), "{path}: {}", page.text);

@@ -36,6 +36,7 @@ async fn every_page_is_fit_to_be_seen() {
     shop.store.system().judge(&[good, bad], None, shop.now()).await.unwrap();
     let owner = shop.signed_in(OWNER).await;
     let (machine, of_client) = (format!("/machines/{good}"), format!("/clients/{client}"));
+    let settings = format!("{machine}/settings");
     let pages = [
         "/",
         &machine,
@@ -44,6 +45,9 @@ async fn every_page_is_fit_to_be_seen() {
         "/people",
         "/enrol",
         "/audit",
+        &settings,
+        "/policies",
+        "/destinations",
         "/settings",
         "/settings/messages",
         "/messages",

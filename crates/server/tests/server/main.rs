@@ -1,10 +1,13 @@
 //! The server from outside: real connections, a real database, no knowledge of its insides.
 
+mod api;
 mod browser;
 mod caller;
 mod calls;
 mod escaped;
+mod export;
 mod firms;
+mod hostile;
 mod keepers;
 mod limits;
 mod looks;

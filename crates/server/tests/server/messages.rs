@@ -7,7 +7,7 @@ use fleet::{AlertId, AlertKey, ClientId, Condition, Finding, MachineId, Observat
 
 use crate::browser::Browser;
 use crate::post::{Hook, Hooked, Ntfy, PostOffice, header, until};
-use crate::shop::Shop;
+use crate::shop::{PASSWORD, Shop};
 
 const JIM: &str = "jim@example.org";
 const ANNA: &str = "anna@example.org";
@@ -132,8 +132,14 @@ async fn alert_escalation_silence_and_recovery_arrive_once_by_each_way() {
 
     // By the link, after signing in, it is taken on.
     let link = told.body["data"]["link"].as_str().unwrap().strip_prefix(&stage.shop.origin).unwrap().to_owned();
-    assert!(Browser::new(stage.shop.address).get(&link).await.leads_to().starts_with("/sign-in"));
-    let mut anna = stage.shop.signed_in(ANNA).await;
+    stage.shop.signed_in(ANNA).await;
+    let mut anna = Browser::new(stage.shop.address);
+    let page = anna.get(&link).await;
+    assert_eq!(page.status, 401);
+    let back = format!("/sign-in?next={}", link.replace('/', "%2F"));
+    assert!(page.text.contains(&back), "{back}: {}", page.text);
+    let fields = [("email", ANNA), ("password", PASSWORD), ("next", &link)];
+    assert_eq!(anna.send("/sign-in", &fields).await.leads_to(), link);
     let page = anna.get(&link).await;
     assert!(page.status == 200 && page.text.contains("I have it"), "{}", page.text);
     assert_eq!(anna.send(&format!("{link}/acknowledge"), &[]).await.status, 303);

@@ -244,6 +244,11 @@ impl Shop {
         browser
     }
 
+    /// The authority that its certificate is signed by.
+    pub(crate) fn authority(&self) -> reqwest::Certificate {
+        reqwest::Certificate::from_pem(&std::fs::read(self.folder.path().join("authority.pem")).unwrap()).unwrap()
+    }
+
     /// Ends the server; nothing inside it may have failed.
     pub(crate) async fn close(mut self) {
         if let Some(running) = self.running.take() {

@@ -1,5 +1,6 @@
 //! `stead server`: what the operator of a server does beside it.
 
+mod audit;
 mod backup;
 mod keeper;
 mod limit;
@@ -43,6 +44,11 @@ enum Command {
         #[command(subcommand)]
         verb: keeper::Verb,
     },
+    /// Look at audit logs
+    Audit {
+        #[command(subcommand)]
+        verb: audit::Verb,
+    },
 }
 
 /// A server that is not running, or runs beside us.
@@ -55,6 +61,9 @@ pub(crate) struct Site {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
+        if let Command::Audit { verb } = &self.command {
+            return verb.run(context.output());
+        }
         let place = Place::usual(self.data, false)?;
         let database = database(place.root(), self.database_url.as_deref());
         let site = Site { place, database };
@@ -65,6 +74,7 @@ impl Args {
             Command::Backup(args) => args.run(&site, context, runtime.handle()),
             Command::Restore(args) => args.run(&site, context, runtime.handle()),
             Command::MoveDatabase(args) => runtime.block_on(args.run(&site, context.output())),
+            Command::Audit { verb } => verb.run(context.output()),
             Command::Keeper { verb } => runtime.block_on(verb.run(&site, context.output())),
         }
     }
