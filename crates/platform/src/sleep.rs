@@ -52,10 +52,10 @@ pub fn watch_sleep(address: &BusAddress, mut told: impl FnMut(Option<Sleep>) -> 
 async fn signals(bus: &Bus) -> zbus::Result<MessageStream> {
     let rule = MatchRule::builder()
         .msg_type(zbus::message::Type::Signal)
-        .path(PATH)?
-        .interface(MANAGER)?
-        .member("PrepareForSleep")?
-        .build();
+        .path(PATH)
+        .interface(MANAGER)
+        .member("PrepareForSleep")
+        .build()?;
     MessageStream::for_match_rule(rule, bus.connection(), None).await
 }
 

@@ -63,6 +63,7 @@ impl Stage {
             copies: vec![id],
             keep: Keep { daily: 7, ..Keep::default() },
             drills: vec![Drill::FileSample],
+            roaming: Default::default(),
         };
         view.save_policy(&policy).await.unwrap();
         view.change_machine(machine, MachineChange::Policy(Some(policy.id))).await.unwrap();

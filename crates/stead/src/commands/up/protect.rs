@@ -102,6 +102,7 @@ fn policy(wish: &Wish<'_>, tenant: TenantId, now: Timestamp) -> Outcome<Policy> 
         copies: Vec::new(),
         keep: Keep { daily: 14, weekly: 8, monthly: 12, ..Keep::default() },
         drills: vec![Drill::FileSample],
+        roaming: Default::default(),
     })
 }
 
