@@ -109,6 +109,9 @@ fn apart(core: &Core, lost: &Lost) {
 }
 
 async fn call(core: &Arc<Core>) -> Result<(), Lost> {
-    let (socket, fingerprint) = dial::dial(&core.membership).await?;
+    let (socket, fingerprint) = tokio::select! {
+        dialled = dial::dial(&core.membership) => dialled?,
+        () = core.stopping.notified() => return Err(Lost::Stopped),
+    };
     talk::talk(core, socket, &fingerprint).await
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use api::wire::agent::{Order, Taken, ToAgent};
 use api::wire::duties::Duties;
-use fleet::JobId;
+use fleet::{JobId, Outcome};
 
 use crate::agent::{AgentError, Core};
-use crate::memory::Reply;
+use crate::memory::{Ending, Reply};
 use crate::settings::Settings;
 use crate::work;
 
@@ -67,9 +67,15 @@ fn is_id(text: &str) -> bool {
 
 fn call_back(core: &Core, job: JobId) -> Result<(), AgentError> {
     let Some(run) = core.memory.call_back(job)? else { return Ok(()) };
+    let why = "it was called back".to_owned();
     let runs = core.runs.lock();
     if let Some(running) = runs.iter().find(|running| running.run() == run) {
-        running.stop.ask(Some("it was called back".into()));
+        running.stop.ask(Some(why));
+        return Ok(());
     }
+    // It was interrupted and nobody has taken it up yet.
+    let (at, outcome) = (core.setup.clock.now(), Outcome::Failed { why });
+    core.memory.end(run, &Ending { at, outcome, snapshots: Vec::new(), evidence: None })?;
+    core.outgoing.notify_one();
     Ok(())
 }

@@ -28,8 +28,11 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// How long storage that answers with faults is borne.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Target size of packs.
-const PACK_SIZE: u64 = 16 << 20;
+/// Target size of packs, and how many are sent at once: what a cut link costs is what was under way.
+const PACK_SIZE: u64 = 8 << 20;
+
+/// See [`PACK_SIZE`].
+const CONNECTIONS: usize = 3;
 
 /// An open repository and our lock on it.
 pub(crate) struct Opened {
@@ -129,7 +132,8 @@ fn storage(task: &Task) -> Result<Arc<dyn Backend>, Halt> {
 
 fn http(task: &Task, gateway: &Gateway) -> Result<Options, Halt> {
     let (place, membership) = (&task.core.setup.place, &task.core.membership);
-    let mut options = Options { limiter: Some(Arc::clone(&task.core.limiter)), ..Options::default() };
+    let limiter = Some(Arc::clone(&task.core.limiter));
+    let mut options = Options { limiter, connections: Some(CONNECTIONS), ..Options::default() };
     if let Some(authority) = &gateway.authority {
         place::write(&place.gateway_authority(), authority.as_bytes()).map_err(Halt::failed)?;
         options.http = HttpOptions { authorities: vec![place.gateway_authority()], ..HttpOptions::default() };

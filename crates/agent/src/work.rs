@@ -5,16 +5,18 @@ mod drill;
 mod restore;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api::wire::agent::Order;
 use api::wire::duties::Duties;
-use fleet::Outcome;
+use backend::Class;
+use fleet::{Cause, Outcome};
 
 use crate::agent::Core;
 use crate::memory::{Ending, Ongoing};
 use crate::refusal;
 use crate::running::{Stop, Worked};
-use crate::watch::Watch;
+use crate::watch::{Waiter, Watch};
 
 pub(crate) use drill::impossible;
 pub(crate) use restore::forbidden;
@@ -35,6 +37,8 @@ pub(crate) enum Halt {
     Stopped,
     /// Our lock was lost, as after a long sleep: what was sent stays, and it is begun again.
     LockLost,
+    /// Whoever answers is not whom we know: somebody else's network does that until one has signed in to it.
+    Untrusted(String),
     /// This, as a clause.
     Failed(String),
 }
@@ -51,6 +55,7 @@ impl From<repo::Error> for Halt {
         match error.root() {
             repo::Error::Cancelled => Halt::Stopped,
             repo::Error::LockLost(_) => Halt::LockLost,
+            repo::Error::Backend(storage) if storage.class == Class::Untrusted => Halt::Untrusted(storage.to_string()),
             _ => Halt::failed(error),
         }
     }
@@ -67,6 +72,9 @@ pub(crate) struct Done {
 
 /// How often a run is begun again because its lock was lost.
 const MOST_LOST_LOCKS: u32 = 20;
+
+/// How long somebody has to sign in to a network before it is tried again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Task {
     /// Works until the run is over or interrupted.
@@ -86,9 +94,24 @@ impl Task {
                     let why = "its lock on the repository was lost again and again";
                     return Worked::Ended(self.ending(Err(why.into())));
                 }
-                Err(Halt::Failed(why)) => return Worked::Ended(self.ending(Err(why))),
+                Err(Halt::Untrusted(_)) if self.was_believed() => self.wait_for_sign_in(),
+                Err(Halt::Failed(why) | Halt::Untrusted(why)) => return Worked::Ended(self.ending(Err(why))),
             }
         }
+    }
+
+    /// Whether the storage was what it should be before.
+    fn was_believed(&self) -> bool {
+        self.core.is_captive() || self.core.memory.last_backup().is_ok_and(|at| at.is_some())
+    }
+
+    fn wait_for_sign_in(&self) {
+        self.watch.wait_for(Waiter::Storage, Cause::CaptivePortal);
+        let end = Instant::now() + ASK_AGAIN;
+        while Instant::now() < end && !self.stop.is_asked() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.watch.go_on(Waiter::Storage);
     }
 
     fn once(&self) -> Result<Done, Halt> {

@@ -19,6 +19,7 @@ const PACKAGES: [&str; 49] = [
     "chromium",
     "cmake",
     "cryptsetup-bin",
+    "dbus-daemon",
     "debootstrap",
     "dosfstools",
     "e2fsprogs",

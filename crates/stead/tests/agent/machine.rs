@@ -86,9 +86,17 @@ impl Machine {
         command
     }
 
+    /// Starts the agent on a machine without desktop services.
     pub(crate) fn start(&mut self) {
-        let mut command = self.command(&["run", "--hooks"]);
-        command.arg(self.room.path().join("hooks"));
+        let nobody = format!("unix:path={}", self.room.path().join("no bus").display());
+        self.start_on(&nobody);
+    }
+
+    /// Starts the agent with the desktop services at a bus.
+    pub(crate) fn start_on(&mut self, bus: &str) {
+        let mut command = self.command(&["run"]);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
+        command.arg("--hooks").arg(self.room.path().join("hooks"));
         let log = std::fs::File::options().create(true).append(true).open(self.room.path().join("log")).expect("a log");
         let errors = log.try_clone().expect("a log");
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
