@@ -7,14 +7,16 @@
 //! Everything is sealed with a key that is derived from the keeper's; folders and snapshots are named by a keyed hash.
 //! Inside disk images nothing is searched: of them the names of the disks are known.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use api::wire::keeper::{EntryKind, Place};
 use aws_lc_rs::hmac;
 use disks::image::StoredImages;
 use fleet::MachineId;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use repo::node::{Node, NodeKind};
 use repo::retention::Stored;
@@ -45,8 +47,43 @@ struct Root {
     tree: Id,
 }
 
+/// Bytes of a catalogue that are kept in memory.
+const IN_MEMORY: usize = 16 << 20;
+
+/// Catalogues that stay open though nobody uses them.
+const OPEN: usize = 16;
+
+/// The catalogues of all machines, in one directory.
+pub struct Catalogues {
+    directory: PathBuf,
+    open: Mutex<HashMap<MachineId, Arc<Catalogue>>>,
+}
+
+impl Catalogues {
+    /// Those in a directory.
+    pub fn at(directory: impl Into<PathBuf>) -> Catalogues {
+        Catalogues { directory: directory.into(), open: Mutex::default() }
+    }
+
+    /// A machine's, open once however many use it.
+    pub fn of(&self, machine: MachineId, vault: &Vault) -> Result<Arc<Catalogue>> {
+        let mut open = self.open.lock();
+        if let Some(catalogue) = open.get(&machine) {
+            return Ok(Arc::clone(catalogue));
+        }
+        if open.len() >= OPEN {
+            // Nobody can begin to use one while we hold the list.
+            open.retain(|_, catalogue| Arc::strong_count(catalogue) > 1);
+        }
+        let catalogue = Arc::new(Catalogue::open(&self.directory, machine, vault)?);
+        open.insert(machine, Arc::clone(&catalogue));
+        Ok(catalogue)
+    }
+}
+
 /// A machine's catalogue.
 pub struct Catalogue {
+    updating: Mutex<()>,
     database: Database,
     vault: Vault,
     names: hmac::Key,
@@ -65,14 +102,14 @@ impl Catalogue {
     /// Opens a machine's catalogue in a directory, made if it is missing.
     pub fn open(directory: &Path, machine: MachineId, vault: &Vault) -> Result<Catalogue> {
         let path = directory.join(format!("{machine}.redb"));
-        let database = Database::create(path).map_err(Error::memory("open"))?;
+        let database = Database::builder().set_cache_size(IN_MEMORY).create(path).map_err(Error::memory("open"))?;
         let write = database.begin_write().map_err(Error::memory("prepare"))?;
         write.open_table(FOLDERS).map_err(Error::memory("prepare"))?;
         write.open_table(SNAPSHOTS).map_err(Error::memory("prepare"))?;
         write.commit().map_err(Error::memory("prepare"))?;
         let vault = vault.of(&format!("catalogue {machine}"));
         let names = hmac::Key::new(hmac::HMAC_SHA256, &*vault.secret("names"));
-        Ok(Catalogue { database, vault, names })
+        Ok(Catalogue { updating: Mutex::default(), database, vault, names })
     }
 
     /// The name under which something is kept.
@@ -80,16 +117,21 @@ impl Catalogue {
         hmac::sign(&self.names, id.as_bytes()).as_ref().to_vec()
     }
 
-    /// Adds what is new in a repository and forgets what is gone. Stops early, with what it has, when `enough` says so.
+    /// Adds what is new in a repository and forgets what is gone. Stops early, with what it has, when `enough` says so, and
+    /// adds nothing while somebody else does.
     pub fn update(&self, repo: &Repository, stop: &Stop, enough: &dyn Fn() -> bool) -> Result<Updated> {
         let all = repo.snapshots()?.all;
         let all: Vec<Stored> = all.into_iter().filter(|(_, snapshot)| !snapshot.is_partial()).collect();
-        self.forget_all_but(&all)?;
+        let turn = self.updating.try_lock();
+        let enough = || turn.is_none() || enough();
+        if turn.is_some() {
+            self.forget_all_but(&all)?;
+        }
         let mut updated = Updated::default();
         for (id, snapshot) in all.into_iter().rev() {
             stop.check()?;
             let is_known = self.sealed(SNAPSHOTS, &id)?.is_some();
-            if is_known || (!enough() && self.add(repo, &id, &snapshot, stop, enough)?) {
+            if is_known || (!enough() && self.add(repo, &id, &snapshot, stop, &enough)?) {
                 updated.known += 1;
             } else {
                 updated.missing += 1;

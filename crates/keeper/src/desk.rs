@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use api::wire::agent::Taken;
 use api::wire::keeper::{Event, Kept, Work};
@@ -28,6 +29,9 @@ const SOON: SignedDuration = SignedDuration::from_mins(10);
 
 /// When a task comes again that only another version can do.
 const LATER: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How long names are noted after a task.
+const FOLLOW_UP: Duration = Duration::from_secs(300);
 
 /// Tasks wait here, and workers take them.
 pub(crate) struct Desk {
@@ -198,7 +202,11 @@ impl Shared {
             busy.is_some_and(|busy| busy.is_called_back)
         };
         match worked {
-            Ok(done) => self.end(&task, done),
+            Ok(done) => {
+                let ended = self.end(&task, done);
+                self.follow_up(&task, stop);
+                ended
+            }
             Err(error) if error.is_cancelled() && is_called_back => self.end(&task, called_back()),
             Err(error) if error.passes() && !task.begun => self.postpone(&task, SOON, error.words()),
             Err(error) => self.end(&task, Done { outcome: Outcome::Failed { why: error.words() }, found: None }),
@@ -216,6 +224,15 @@ impl Shared {
         };
         let reporter = Reporter::new(Arc::clone(&self.sites.access.clock), tell);
         work::run(&site, &work, &reporter)
+    }
+
+    /// What could not be done is done after the next task.
+    fn follow_up(&self, task: &Task, stop: &Stop) {
+        let clock = Arc::clone(&self.sites.access.clock);
+        let begun = clock.monotonic();
+        let enough = || clock.monotonic().saturating_sub(begun) >= FOLLOW_UP;
+        let site = self.sites.site(&task.machine, stop.clone());
+        let _ = catch_unwind(AssertUnwindSafe(|| site.and_then(|site| work::follow_up(&site, &enough))));
     }
 
     fn end(&self, task: &Task, done: Done) -> Result<()> {

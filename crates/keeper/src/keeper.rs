@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::answer::{Asker, Out, answer};
+use crate::catalogue::Catalogues;
 use crate::desk::Desk;
 use crate::home::{self, Home};
 use crate::keys::Keys;
@@ -147,8 +148,7 @@ impl Keeper {
             vault: keys.vault().of("files"),
             secrets: home.destinations(),
             drills: home.drills(),
-            catalogue: home.catalogue(),
-            catalogues: Mutex::default(),
+            catalogues: Catalogues::at(home.catalogue()),
             origin: (owner.hostname.clone(), owner.username.clone()),
         });
         let access = Access { cache: home.cache(), owner, clock };

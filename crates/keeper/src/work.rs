@@ -7,18 +7,18 @@ use api::wire::keeper::{Found, Work};
 use backend::Clock;
 use fleet::{ClientId, Drill, JobKind, MachineId, Outcome};
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use repo::Repository;
 use repo::audit::{Audited, audit};
 use repo::key::KeyOrigin;
 use repo::lock::Lock;
 use zeroize::Zeroizing;
 
+use crate::catalogue::Catalogues;
 use crate::memory::{Changes, Memory};
 use crate::reporter::Reporter;
 use crate::storage::{Access, Believes, Place, Stop};
 use crate::vault::Vault;
-use crate::{Error, Result};
+use crate::{Error, Result, recovery};
 
 mod check;
 mod copy;
@@ -59,9 +59,7 @@ pub struct Shop {
     /// Room for practised restores.
     pub drills: PathBuf,
     /// Names of what is stored.
-    pub catalogue: PathBuf,
-    /// Held by who has a catalogue open: each is one file that one may have.
-    pub catalogues: Mutex<()>,
+    pub catalogues: Catalogues,
     /// This host and user, for key files.
     pub origin: (String, String),
 }
@@ -111,6 +109,17 @@ pub fn run(site: &Site, work: &Work, reporter: &Reporter) -> Result<Done> {
         Work::Drill(Drill::ImageCheck) => image::image_check(site, reporter),
         Work::Drill(Drill::BootTest) => Err(Error::Refused(NO_BOOT_TESTS.into())),
     }
+}
+
+/// What follows every task: the client's recovery password opens the repository, and new names are noted, as far as there
+/// is time.
+pub fn follow_up(site: &Site, enough: &dyn Fn() -> bool) -> Result<()> {
+    let (repo, shop) = (site.open(Believes::Cache)?, &site.shop);
+    if let Some(client) = site.client {
+        let password = recovery::password(&shop.memory, &shop.vault, client)?;
+        recovery::admit(&shop.memory, &repo, site.machine, client, &password, &site.key_origin())?;
+    }
+    shop.catalogues.of(site.machine, &shop.vault)?.update(&repo, &site.stop, enough).map(drop)
 }
 
 /// Why a machine is not started from its backup.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use api::wire::keeper::Answer;
 
 use crate::Result;
-use crate::catalogue::Catalogue;
 use crate::storage::Believes;
 use crate::work::Site;
 
@@ -13,8 +12,7 @@ use crate::work::Site;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) fn search(site: &Site, text: &str) -> Result<Answer> {
-    let _turn = site.shop.catalogues.lock();
-    let catalogue = Catalogue::open(&site.shop.catalogue, site.machine, &site.shop.vault)?;
+    let catalogue = site.shop.catalogues.of(site.machine, &site.shop.vault)?;
     let updated = site.open(Believes::Cache).and_then(|repo| catalogue.update(&repo, &site.stop, &patience(site)));
     let incomplete = match updated {
         Ok(updated) if updated.missing == 0 => None,

@@ -11,6 +11,7 @@ use fleet::{ClientId, MachineId, Outcome, Uuid};
 use jiff::{SignedDuration, Timestamp};
 use repo::Repository;
 use repo::lock::LockOwner;
+use stead_keeper::catalogue::Catalogues;
 use stead_keeper::home::Home;
 use stead_keeper::memory::Memory;
 use stead_keeper::reporter::Reporter;
@@ -72,8 +73,7 @@ impl House {
             vault: Vault::new(&[7; 32]),
             secrets: home.destinations(),
             drills: home.drills(),
-            catalogue: home.catalogue(),
-            catalogues: Default::default(),
+            catalogues: Catalogues::at(home.catalogue()),
             origin: ("keeper-host".into(), "keeper".into()),
         });
         let (machine, client) = (MachineId::new(Uuid::from_u128(5)), ClientId::new(Uuid::from_u128(6)));

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use stead_keeper::catalogue::Catalogue;
 use stead_keeper::storage::{Believes, Stop};
 
 use crate::house::House;
@@ -28,7 +27,7 @@ fn a_deleted_file_is_found_among_a_hundred_thousand_names_within_a_second() {
     let without = house.backup(&[]);
 
     let (site, shop, stop) = (house.site(Stop::default()), house.shop(), Stop::default());
-    let catalogue = Catalogue::open(&shop.catalogue, house.machine, &shop.vault).unwrap();
+    let catalogue = shop.catalogues.of(house.machine, &shop.vault).unwrap();
     let updated = catalogue.update(&site.open(Believes::Cache).unwrap(), &stop, &never).unwrap();
     assert_eq!((updated.known, updated.missing), (2, 0));
 
@@ -45,7 +44,7 @@ fn a_deleted_file_is_found_among_a_hundred_thousand_names_within_a_second() {
     let found = catalogue.search("name-499", &stop, &never).unwrap();
     assert!(found.places.len() == 200 && found.places.iter().all(|place| place.snapshot == without.to_string()));
 
-    let stored = std::fs::read(shop.catalogue.join(format!("{}.redb", house.machine))).unwrap();
+    let stored = std::fs::read(house.room.path().join(format!("keeper/catalogue/{}.redb", house.machine))).unwrap();
     for name in [&b"Steuer"[..], b"folder-77", b"name-499"] {
         assert!(!stored.windows(name.len()).any(|piece| piece == name), "names are sealed where they lie");
     }
@@ -60,7 +59,7 @@ fn an_update_that_has_no_time_says_what_is_missing_and_the_next_one_goes_on() {
     house.backup(&[]);
     let (site, shop, stop) = (house.site(Stop::default()), house.shop(), Stop::default());
     let repo = site.open(Believes::Cache).unwrap();
-    let catalogue = Catalogue::open(&shop.catalogue, house.machine, &shop.vault).unwrap();
+    let catalogue = shop.catalogues.of(house.machine, &shop.vault).unwrap();
     let asked = std::cell::Cell::new(0);
     let soon = || {
         asked.set(asked.get() + 1);
@@ -74,4 +73,22 @@ fn an_update_that_has_no_time_says_what_is_missing_and_the_next_one_goes_on() {
     assert!(
         catalogue.search("a", &stop, &never).unwrap().places.iter().all(|place| place.snapshot != first.to_string())
     );
+}
+
+#[test]
+fn after_a_task_names_are_known_and_the_clients_recovery_password_opens_the_repository() {
+    let Some(house) = House::open() else { return };
+    testkit::sample::office(&house.files(), 13, 5);
+    std::fs::write(house.files().join("the one.txt"), "x").unwrap();
+    house.backup(&[]);
+    let (site, shop) = (house.site(Stop::default()), house.shop());
+    for _ in 0..2 {
+        stead_keeper::work::follow_up(&site, &never).unwrap();
+    }
+    let found =
+        shop.catalogues.of(house.machine, &shop.vault).unwrap().search("the one", &Stop::default(), &never).unwrap();
+    assert_eq!(found.places.len(), 1);
+    assert_eq!(stead_keeper::recovery::opens(&shop.memory, house.client).unwrap(), [house.machine]);
+    let keys = house.restic.succeeds(&house.repository(), ["key", "list", "--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&keys).unwrap().as_array().unwrap().len(), 2, "added once");
 }
