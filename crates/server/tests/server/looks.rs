@@ -51,6 +51,10 @@ async fn every_page_is_fit_to_be_seen() {
         "/settings",
         "/settings/messages",
         "/messages",
+        "/policies",
+        "/policies/new",
+        "/destinations",
+        &settings,
     ];
     look(&room, &shop, &owner, &pages);
     let link = shop.link(OWNER).await;
