@@ -17,7 +17,7 @@ async fn the_api_answers_as_its_description_says_whatever_is_asked() {
     let bin = std::env::var_os("STEAD_PEERS").map(PathBuf::from).unwrap_or(home.join(".cache/stead-peers/bin"));
     let program = bin.join("schemathesis");
     if !program.exists() {
-        eprintln!("skipped: no schemathesis; `cargo xtask setup` installs it");
+        testkit::peer::skip("no schemathesis; `cargo xtask setup` installs it");
         return;
     }
     let shop = Shop::open().await;

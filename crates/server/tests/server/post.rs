@@ -24,7 +24,7 @@ fn peer(name: &str) -> Option<PathBuf> {
     let bin = std::env::var_os("STEAD_PEERS").map(PathBuf::from).unwrap_or(home.join(".cache/stead-peers/bin"));
     let found = bin.join(name).exists().then(|| bin.join(name));
     if found.is_none() {
-        eprintln!("skipped: no {name}; `cargo xtask setup` installs it");
+        testkit::peer::skip(&format!("no {name}; `cargo xtask setup` installs it"));
     }
     found
 }
