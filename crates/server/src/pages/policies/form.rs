@@ -333,7 +333,7 @@ mod tests {
             place: fleet::Place::Copies("/mnt".into()),
             distance: fleet::Distance::Offsite,
         };
-        let again = PolicyForm::of(&policy).unwrap().meant(policy.id, &[vault.clone()]).unwrap();
+        let again = PolicyForm::of(&policy).unwrap().meant(policy.id, std::slice::from_ref(&vault)).unwrap();
         assert_eq!(again, policy);
         let cron = Times::cron("30 2 * * 1-5").unwrap();
         let by_cron = Policy { schedule: Schedule { times: cron, ..policy.schedule.clone() }, ..policy.clone() };
