@@ -1,5 +1,7 @@
 //! The server from outside: real connections, a real database, no knowledge of its insides.
 
+#![allow(clippy::print_stderr, reason = "tests say why they are skipped")]
+
 mod api;
 mod browser;
 mod caller;
