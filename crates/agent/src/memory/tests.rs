@@ -1,3 +1,5 @@
+//! Stories of the memory: what is still known after a crash.
+
 use api::wire::agent::{Event, Order, Taken};
 use fleet::{JobId, JobKind, Outcome, RunId, Uuid};
 

@@ -24,7 +24,10 @@ fn an_order_that_is_repeated_is_carried_out_once() {
     assert_eq!(outcome, Outcome::Good);
     let again = machine.orders(7, 2, Order::Backup { what: None });
     machine.server.event("the same end for the new attempt", |event| match event {
-        Event::Ended { run: ended, job: Some(job), .. } if *job == again => Some(assert_eq!(*ended, run)),
+        Event::Ended { run: ended, job: Some(job), .. } if *job == again => {
+            assert_eq!(*ended, run);
+            Some(())
+        }
         _ => None,
     });
     machine.backs_up(8);
@@ -181,7 +184,10 @@ fn a_paused_machine_postpones_and_goes_on_when_the_pause_ends() {
     });
     let order: Taken = machine.orders_backup(1);
     machine.server.event("a postponement", |event| match event {
-        Event::Postponed { job, why, .. } if *job == order => Some(assert!(why.contains("Bea"))),
+        Event::Postponed { job, why, .. } if *job == order => {
+            assert!(why.contains("Bea"));
+            Some(())
+        }
         _ => None,
     });
     machine.server.gives(machine.duties(None));
