@@ -73,6 +73,14 @@ pub(crate) struct Gate<B> {
     pub(crate) stop: Stop,
 }
 
+impl<B> Gate<B> {
+    /// Whatever came of a call, storage is not waited for any more.
+    fn worked<T>(&self, result: Result<T>) -> Result<T> {
+        self.watch.recover();
+        result
+    }
+}
+
 impl<B: Backend> Backend for Gate<B> {
     fn location(&self) -> String {
         self.inner.location()
@@ -84,20 +92,20 @@ impl<B: Backend> Backend for Gate<B> {
         self.inner.create()
     }
     fn list(&self, kind: FileKind) -> Result<Vec<FileInfo>> {
-        self.inner.list(kind)
+        self.worked(self.inner.list(kind))
     }
     fn size(&self, file: &FileName) -> Result<u64> {
-        self.inner.size(file)
+        self.worked(self.inner.size(file))
     }
     fn read(&self, file: &FileName, part: Part, into: &mut Vec<u8>) -> Result<()> {
-        self.inner.read(file, part, into)
+        self.worked(self.inner.read(file, part, into))
     }
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()> {
         // A lock that is not renewed is lost, and with it the run.
         if file.kind != FileKind::Lock {
             self.latch.pass(&self.watch, &self.stop);
         }
-        self.inner.write(file, content)?;
+        self.worked(self.inner.write(file, content))?;
         self.latch.sent.fetch_add(content.len() as u64, Relaxed);
         Ok(())
     }

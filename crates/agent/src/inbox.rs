@@ -71,6 +71,8 @@ fn call_back(core: &Core, job: JobId) -> Result<(), AgentError> {
     let runs = core.runs.lock();
     if let Some(running) = runs.iter().find(|running| running.run() == run) {
         running.stop.ask(Some(why));
+        // Nobody wants it any more: it does not wait for storage to write down how far it is.
+        running.stop.insist();
         return Ok(());
     }
     // It was interrupted and nobody has taken it up yet.

@@ -21,12 +21,18 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
+/// What an error of input and output was made of: those hide it from whoever asks for causes.
+fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => innermost(inner),
+        None => error,
+    }
+}
+
 /// Whether the server was not believed.
 pub(crate) fn is_unbelieved(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
-        let tls = cause.downcast_ref::<rustls::Error>();
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        matches!(tls.or(inner), Some(rustls::Error::InvalidCertificate(_))) || cause.is::<Unpinned>()
+        let tls = innermost(cause).downcast_ref::<rustls::Error>();
+        matches!(tls, Some(rustls::Error::InvalidCertificate(_))) || cause.is::<Unpinned>()
     })
 }

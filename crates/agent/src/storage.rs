@@ -25,8 +25,8 @@ use crate::work::{Halt, Task};
 /// How long another's lock is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
-/// How long storage that answers with faults is borne.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long storage is borne that answers with faults or breaks off.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Target size of packs, and how many are sent at once: what a cut link costs is what was under way.
 const PACK_SIZE: u64 = 8 << 20;
@@ -174,7 +174,7 @@ fn told(watch: Arc<Watch>, core: Arc<crate::agent::Core>) -> RetryObserver {
             watch.wait(Waiter::Storage, RunCondition::Waiting { cause, since: *since });
         }
         RetryEvent::Online { .. } => watch.go_on(Waiter::Storage),
-        RetryEvent::Retrying { .. } => {}
+        RetryEvent::Retrying { .. } => watch.suffer(),
     })
 }
 

@@ -20,8 +20,10 @@ const LONGEST_WORDS: usize = 1_000;
 pub(crate) enum Waiter {
     /// The gate before uploads.
     Gate,
-    /// The storage.
+    /// The storage, which cannot be reached.
     Storage,
+    /// The storage, which answers with faults.
+    Fault,
     /// The repository's lock.
     Lock,
 }
@@ -106,6 +108,17 @@ impl Watch {
     /// The same, since now, for this.
     pub(crate) fn wait_for(&self, waiter: Waiter, cause: Cause) {
         self.wait(waiter, RunCondition::Waiting { cause, since: self.clock.now() });
+    }
+
+    /// Storage answers with faults or breaks off; it is waited for until it works again.
+    pub(crate) fn suffer(&self) {
+        let condition = RunCondition::Waiting { cause: Cause::Storage, since: self.clock.now() };
+        self.figures.lock().waits.entry(Waiter::Fault).or_insert((1, condition));
+    }
+
+    /// Storage works.
+    pub(crate) fn recover(&self) {
+        self.figures.lock().waits.remove(&Waiter::Fault);
     }
 
     /// One that waited does not wait any more.

@@ -34,7 +34,10 @@ impl Shop {
         let room = TempDir::new().expect("room");
         let data = room.path().join("server");
         let mut command = stead(room.path(), &["up", "--json", "--listen", "127.0.0.1:0", "--data"]);
-        let mut up = command.arg(&data).stdout(Stdio::piped()).spawn().expect("it starts");
+        std::fs::create_dir(room.path().join("protected")).expect("a folder");
+        std::fs::write(room.path().join("protected/file"), "content").expect("a file");
+        let mut up =
+            command.arg(&data).arg(room.path().join("protected")).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(up.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("it speaks");
         let told = serde_json::from_str(&line).expect("JSON");

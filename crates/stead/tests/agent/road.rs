@@ -46,7 +46,9 @@ fn a_run_waits_for_mains_for_another_link_and_for_a_sign_in_and_ends_complete() 
     let order = machine.orders_backup(1);
     let run = machine.began(order);
     until_condition(&machine, run, waits_for(Cause::Mains));
-    assert!(told(&machine.run(&["status"])).contains("waiting for mains power since"));
+    until("the same in the status", || {
+        told(&machine.run(&["status"])).contains("waiting for mains power since").then_some(())
+    });
     desktop.says(Says { metered: 1, ..AT_HOME });
     until_condition(&machine, run, waits_for(Cause::UnmeteredLink));
     desktop.says(Says { connectivity: 2, ..AT_HOME });
