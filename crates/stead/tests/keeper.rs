@@ -77,7 +77,8 @@ impl House {
         let location = add(&[&machine.to_string()])["location"].as_str().expect("a location").to_owned();
         let secret = add(&["keeper", "--keeper"])["secret"].as_str().expect("a secret").to_owned();
         let front = Front::open();
-        let init = ["keeper", "init", "--json", "--server", &front.address()];
+        let state = at.join("keeper").to_str().expect("a path").to_owned();
+        let init = ["keeper", "--state", &state, "init", "--json", "--server", &front.address()];
         let public = json(&says(&mut stead(&at, &init)));
         let text = |name: &str| public[name].as_str().expect("a key").to_owned();
         let machine = kept(machine, ClientId::new(Uuid::from_u128(6)), &text("public"));
@@ -95,7 +96,7 @@ impl House {
 
     /// Starts the keeper's program, and takes its call.
     fn call(&mut self) -> (Child, Line) {
-        let mut command = stead(self.room.path(), &["keeper", "run"]);
+        let mut command = stead(self.room.path(), &["keeper", "--state", &self.path("keeper"), "run"]);
         let keeper = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
         let at = Repositories { address: &self.address, account: "keeper", credential: &self.secret };
         (keeper, self.front.call(&self.identity, &at))
