@@ -201,6 +201,8 @@ fn of_core(core: &Core) -> Result<Option<Status>, AgentError> {
     let zone = core.duties()?.map_or_else(Zone::utc, |duties| duties.zone);
     let runs = core.runs.lock();
     let runs = runs.iter().map(|running| {
+        // Nobody else asks while there is no server.
+        _ = running.watch.report();
         let progress = running.watch.progress();
         RunStatus {
             run: running.run().to_string(),

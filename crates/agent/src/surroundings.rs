@@ -37,7 +37,8 @@ const COUNTED: u64 = 16 << 20;
 /// Holds uploads while something says so, and sets their speed.
 pub(crate) fn apply(core: &Core, duties: &Duties) -> Result<(), AgentError> {
     let now = core.setup.clock.now();
-    let spent = count(core, duties, now)?;
+    let (spent, is_asleep) = (count(core, duties, now)?, core.surroundings.lock().asleep);
+    core.runs.lock().iter().for_each(|running| running.watch.sleep(is_asleep));
     core.latch.set(held(core, duties, now, spent)?);
     let roaming = duties.policy.as_ref().map(|policy| &policy.roaming);
     let speed = roaming.and_then(|roaming| roaming.speed(&duties.zone, now));

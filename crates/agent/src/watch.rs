@@ -18,6 +18,8 @@ const LONGEST_WORDS: usize = 1_000;
 /// Who says that a run waits. The first that does is the one that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Waiter {
+    /// The machine, which sleeps.
+    Sleep,
     /// The gate before uploads.
     Gate,
     /// The storage, which cannot be reached.
@@ -114,6 +116,17 @@ impl Watch {
     pub(crate) fn suffer(&self) {
         let condition = RunCondition::Waiting { cause: Cause::Storage, since: self.clock.now() };
         self.figures.lock().waits.entry(Waiter::Fault).or_insert((1, condition));
+    }
+
+    /// The machine sleeps, whatever else is waited for, or is awake.
+    pub(crate) fn sleep(&self, is_asleep: bool) {
+        let mut figures = self.figures.lock();
+        if is_asleep {
+            let condition = RunCondition::Asleep { since: self.clock.now() };
+            figures.waits.entry(Waiter::Sleep).or_insert((1, condition));
+        } else {
+            figures.waits.remove(&Waiter::Sleep);
+        }
     }
 
     /// Storage works.

@@ -1,6 +1,6 @@
 //! Talking: the handshake, then orders in and events out, until the link is lost.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn lost(error: impl std::error::Error + 'static) -> Lost {
 /// Talks until the link is lost.
 pub(super) async fn talk(core: &Arc<Core>, socket: Socket, fingerprint: &str) -> Result<(), Lost> {
     let mut talk =
-        Talk { core, socket, sent: 0, heard: Instant::now(), silence: SILENCE, noted: None, told: HashSet::new() };
+        Talk { core, socket, sent: 0, heard: Instant::now(), silence: SILENCE, noted: None, told: HashMap::new() };
     let welcome = talk.introduce(fingerprint).await?;
     talk.welcomed()?;
     let ended = talk.go_on(&welcome).await;
@@ -67,8 +67,8 @@ struct Talk<'c> {
     heard: Instant,
     silence: Duration,
     noted: Option<Instant>,
-    /// Runs whose progress was told on this connection.
-    told: HashSet<RunId>,
+    /// The last report of each run that was told on this connection.
+    told: HashMap<RunId, u64>,
 }
 
 impl Talk<'_> {
@@ -191,9 +191,13 @@ impl Talk<'_> {
     async fn tell_progress(&mut self) -> Result<(), Lost> {
         let mut reports = Vec::new();
         for running in self.core.runs.lock().iter() {
-            let (run, fresh) = (running.run(), running.watch.report());
-            let first = self.told.insert(run);
-            reports.extend(fresh.or_else(|| running.watch.last().filter(|_| first)).map(|report| (run, report)));
+            _ = running.watch.report();
+            let run = running.run();
+            let known = self.told.get(&run).copied().unwrap_or(0);
+            if let Some(report) = running.watch.last().filter(|report| report.number > known) {
+                self.told.insert(run, report.number);
+                reports.push((run, report));
+            }
         }
         for (run, report) in reports {
             self.send(&FromAgent::Progress { run, report }).await?;
