@@ -1,3 +1,5 @@
+//! What is remembered after a restart, what is told once, and what is answered from memory.
+
 use api::wire::agent::{Event, Order, Taken};
 use fleet::{JobId, JobKind, Outcome, RunId, Uuid};
 
