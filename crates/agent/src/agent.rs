@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::wire::duties::Duties;
 use backend::{Clock, Limiter};
@@ -124,9 +124,23 @@ pub(crate) struct Core {
     bell: (Mutex<bool>, Condvar),
 }
 
+/// How long somebody who only looks may have the memory.
+const LOOKED_AT: Duration = Duration::from_secs(10);
+
+/// Opens the memory; whoever asks for the status has it for a moment.
+fn opened(place: &Place) -> Result<Memory, MemoryError> {
+    let end = Instant::now() + LOOKED_AT;
+    loop {
+        match Memory::open(place) {
+            Err(MemoryError::InUse(_)) if Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
+            opened => return opened,
+        }
+    }
+}
+
 impl Core {
     fn new(setup: Setup, stop: Cancel) -> Result<Core, AgentError> {
-        let memory = Memory::open(&setup.place)?;
+        let memory = opened(&setup.place)?;
         let membership = memory.membership()?.ok_or(AgentError::NotEnrolled)?;
         let identity = Identity::read(&setup.place)?;
         let limiter = Arc::new(Limiter::new(Arc::clone(&setup.clock), None, None));
