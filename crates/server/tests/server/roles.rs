@@ -26,23 +26,27 @@ struct Stage {
     tenant: TenantId,
     client: ClientId,
     machine: MachineId,
+    /// Whom the alert is about: not the machine that is believed again meanwhile.
+    doubted: MachineId,
     ids: BTreeMap<&'static str, String>,
 }
 
 impl Stage {
     async fn set() -> Stage {
         let shop = Shop::open().await;
+        stead_server::gateway::tell(&shop.store, "https://backup.example:8444".into(), None).await.unwrap();
         let tenant = shop.firm("Brightside", OWNER).await;
         shop.firm("Elsewhere", STRANGER).await;
         shop.firm("The guest's own", GUEST).await;
         shop.firm("Another guest's", "other@example.org").await;
         let client = shop.client(OWNER, tenant, "Harbour Dental").await;
         let machine = shop.machine(OWNER, client, "HD-SRV1").await;
+        let doubted = shop.machine(OWNER, client, "HD-SRV2").await;
         let technician = shop.member(OWNER, tenant, TECHNICIAN, Role::Technician).await;
         shop.member(OWNER, tenant, VIEWER, Role::ClientViewer(client)).await;
         shop.grant(OWNER, tenant, client, GUEST).await;
         let grant = shop.grant(OWNER, tenant, client, "other@example.org").await;
-        let mut stage = Stage { shop, tenant, client, machine, ids: BTreeMap::new() };
+        let mut stage = Stage { shop, tenant, client, machine, doubted, ids: BTreeMap::new() };
         let (alert, silence, code) = (stage.alert().await, stage.silence().await, stage.code().await);
         let job = stage.job().await;
         let drawn = stage.shop.bits();
@@ -67,10 +71,9 @@ impl Stage {
 
     async fn alert(&self) -> AlertId {
         let (id, now) = (AlertId::made(self.shop.now(), self.shop.bits()), self.shop.now());
-        // Not the machine that is believed again meanwhile.
-        let subject = Subject::Machine(self.client, MachineId::made(now, self.shop.bits()));
+        let subject = Subject::Machine(self.client, self.doubted);
         let key = AlertKey { subject, condition: Condition::Quarantined };
-        let seen = Observation { key, finding: Finding::Wrong("HD-SRV1: two machines use one identity".into()) };
+        let seen = Observation { key, finding: Finding::Wrong("HD-SRV2: two machines use one identity".into()) };
         let open = |board: &mut store::TenantBoard| {
             board.board.observe(vec![seen], now, || id);
             Vec::new()
