@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each of the two has its own use for it")]
 
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::sealed;
 use api::wire::agent::Taken;
@@ -105,7 +105,10 @@ impl Line {
 
     /// The next event, and its number.
     pub(crate) fn event(&mut self) -> (u64, Event) {
+        let begun = Instant::now();
         loop {
+            // Heartbeats come for ever.
+            assert!(begun.elapsed() < PATIENCE, "no event came");
             if let Ok(Some(FromKeeper::Event { number, event })) = wire::read(&self.text()) {
                 return (number, event);
             }
@@ -114,7 +117,9 @@ impl Line {
 
     /// The next answer to a question.
     pub(crate) fn answer(&mut self, wanted: u64) -> Result<Answer, String> {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "no answer came");
             match wire::read(&self.text()) {
                 Ok(Some(FromKeeper::Answer { ask, answer })) if ask == wanted => return answer,
                 _ => {}
