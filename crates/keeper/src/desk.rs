@@ -60,6 +60,8 @@ struct Busy {
     job: Taken,
     stop: Stop,
     is_called_back: bool,
+    /// Its end was told: whoever asks again is answered by that, though names are still noted.
+    is_told: bool,
 }
 
 impl Desk {
@@ -86,7 +88,7 @@ impl Desk {
             waiting.job = job;
             return shared.sites.shop.memory.apply(waiting.held()?).map(drop);
         }
-        if let Some(busy) = state.busy.values_mut().find(|busy| busy.job.job == job.job) {
+        if let Some(busy) = state.busy.values_mut().find(|busy| busy.job.job == job.job && !busy.is_told) {
             busy.job = job;
             return Ok(());
         }
@@ -123,6 +125,8 @@ impl Desk {
 
     /// The gateway is known, or is another one.
     pub(crate) fn wake(&self) {
+        // Whoever has just looked and is about to wait does not miss it.
+        let _state = self.shared.state.lock();
         self.shared.changed.notify_all();
     }
 
@@ -141,10 +145,23 @@ impl Desk {
     }
 }
 
+impl State {
+    /// Which attempt a task has become meanwhile, and whether it was called back; from here on its end is what is told.
+    fn last_of(&mut self, task: &Task) -> (Taken, bool) {
+        match self.busy.get_mut(&task.machine.machine) {
+            Some(busy) => {
+                busy.is_told = true;
+                (busy.job, busy.is_called_back)
+            }
+            None => (task.job, false),
+        }
+    }
+}
+
 impl Busy {
     fn with(task: &Task, stop: Stop) -> Busy {
         let (name, kind) = (task.machine.name.clone(), work::kind(&task.work));
-        Busy { name, kind, job: task.job, stop, is_called_back: false }
+        Busy { name, kind, job: task.job, stop, is_called_back: false, is_told: false }
     }
 }
 
@@ -184,32 +201,38 @@ impl Shared {
 
     fn carry_out(&self, task: Task, stop: &Stop) -> Result<()> {
         if task.work == Work::Drill(Drill::BootTest) {
-            return self.postpone(&task, LATER, NO_BOOT_TESTS.into());
+            let mut state = self.state.lock();
+            let (job, _) = state.last_of(&task);
+            return self.postpone(&Task { job, ..task }, LATER, NO_BOOT_TESTS.into());
         }
         let task = Arc::new(Mutex::new(task));
         let worked = catch_unwind(AssertUnwindSafe(|| self.run(&task, stop)));
         let worked = worked.unwrap_or_else(|_| Err(Error::Refused("the keeper stumbled over this repository".into())));
         let mut task = task.lock().clone();
         self.outlet.over(task.run);
-        let is_called_back = {
-            let state = self.state.lock();
-            let busy = state.busy.get(&task.machine.machine);
-            // The attempt may have become another meanwhile.
-            task.job = busy.map_or(task.job, |busy| busy.job);
-            if state.is_closing && worked.is_err() {
+        let is_done = worked.is_ok();
+        let told = {
+            // Nobody asks again between the last attempt's number and its end.
+            let mut state = self.state.lock();
+            if state.is_closing && !is_done {
                 return Ok(());
             }
-            busy.is_some_and(|busy| busy.is_called_back)
+            let (job, is_called_back) = state.last_of(&task);
+            task.job = job;
+            self.tell(&task, worked, is_called_back)
         };
+        if is_done {
+            self.follow_up(&task, stop);
+        }
+        told
+    }
+
+    fn tell(&self, task: &Task, worked: Result<Done>, is_called_back: bool) -> Result<()> {
         match worked {
-            Ok(done) => {
-                let ended = self.end(&task, done);
-                self.follow_up(&task, stop);
-                ended
-            }
-            Err(error) if error.is_cancelled() && is_called_back => self.end(&task, called_back()),
-            Err(error) if error.passes() && !task.begun => self.postpone(&task, SOON, error.words()),
-            Err(error) => self.end(&task, Done { outcome: Outcome::Failed { why: error.words() }, found: None }),
+            Ok(done) => self.end(task, done),
+            Err(error) if error.is_cancelled() && is_called_back => self.end(task, called_back()),
+            Err(error) if error.passes() && !task.begun => self.postpone(task, SOON, error.words()),
+            Err(error) => self.end(task, Done { outcome: Outcome::Failed { why: error.words() }, found: None }),
         }
     }
 

@@ -51,6 +51,24 @@ fn a_task_is_done_once_and_its_end_is_said_until_it_is_heard_and_again_to_who_as
 }
 
 #[test]
+fn who_asks_again_while_names_are_still_noted_is_answered_by_the_end() {
+    let Some(house) = House::open() else { return };
+    sample::office(&house.files(), 20, 10);
+    house.backup(&[]);
+    let mut front = Front::open();
+    let keeper = Running::start(&front, &house);
+    let machine = keeper.kept(&house);
+    let mut line = keeper.call(&mut front, &house);
+    for number in 1..=4 {
+        line.order(job(number, 1), &machine, check());
+        let (_, run, ..) = end(&mut line);
+        line.order(job(number, 2), &machine, check());
+        let (_, same, attempt, outcome) = end(&mut line);
+        assert_eq!((same, attempt, outcome), (run, 2, Outcome::Good));
+    }
+}
+
+#[test]
 fn a_keeper_that_stopped_in_the_middle_goes_on_with_what_it_had() {
     let Some(house) = House::open() else { return };
     for number in 0..8 {
