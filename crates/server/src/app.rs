@@ -1,6 +1,7 @@
 //! What every request shares: the store, the clock, who observes, how many attempts are heard.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleet::Zone;
 use jiff::Timestamp;
@@ -81,6 +82,22 @@ impl App {
     /// Tells those who run the server.
     pub(crate) fn observe(&self, event: Event) {
         (self.observer)(event);
+    }
+
+    /// Does a task at once, and again after each pause, until the server stops. What goes wrong is told, and tried again.
+    pub(crate) async fn every(self, pause: Duration, task: impl AsyncFn(&App) -> Result<(), Problem>) {
+        let going = async {
+            loop {
+                if let Some(words) = task(&self).await.err().and_then(|problem| problem.for_the_log()) {
+                    self.observe(Event::Problem(words));
+                }
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::select! {
+            () = self.clone().stopped() => {}
+            () = going => {}
+        }
     }
 
     /// Ends when the server does: what streams without end must not outlive it.

@@ -9,7 +9,6 @@ use store::{DueFacts, NewJob};
 
 use crate::app::App;
 use crate::calls::Slice;
-use crate::observer::Event;
 use crate::problem::Problem;
 
 /// How often it is looked.
@@ -26,18 +25,7 @@ const SLICES: i64 = 8;
 
 /// Makes work due until the server stops.
 pub(crate) async fn run(app: App) {
-    let making = async {
-        loop {
-            if let Some(words) = all(&app).await.err().and_then(|problem| problem.for_the_log()) {
-                app.observe(Event::Problem(words));
-            }
-            tokio::time::sleep(EVERY).await;
-        }
-    };
-    tokio::select! {
-        () = app.clone().stopped() => {}
-        () = making => {}
-    }
+    app.every(EVERY, all).await;
 }
 
 async fn all(app: &App) -> Result<(), Problem> {

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use crate::app::App;
 use crate::notify;
-use crate::observer::Event;
 use crate::problem::Problem;
 
 /// How often it is looked.
@@ -21,19 +20,7 @@ const MOST: u64 = 100;
 
 /// Judges until the server stops.
 pub(crate) async fn run(app: App) {
-    let stopped = app.clone().stopped();
-    let judging = async {
-        loop {
-            if let Some(words) = due(&app).await.err().and_then(|problem| problem.for_the_log()) {
-                app.observe(Event::Problem(words));
-            }
-            tokio::time::sleep(EVERY).await;
-        }
-    };
-    tokio::select! {
-        () = stopped => {}
-        () = judging => {}
-    }
+    app.every(EVERY, due).await;
 }
 
 /// All that is due now: machines, and what goes on though no machine changes.

@@ -48,19 +48,7 @@ const LONGEST_WAIT: i64 = 3_600;
 
 /// Sends until the server stops.
 pub(crate) async fn run(app: App) {
-    let stopped = app.clone().stopped();
-    let sending = async {
-        loop {
-            if let Some(words) = due(&app).await.err().and_then(|problem| problem.for_the_log()) {
-                app.observe(Event::Problem(words));
-            }
-            tokio::time::sleep(EVERY).await;
-        }
-    };
-    tokio::select! {
-        () = stopped => {}
-        () = sending => {}
-    }
+    app.every(EVERY, due).await;
 }
 
 /// All that is due now.
