@@ -6,6 +6,7 @@ mod blobs;
 mod contender;
 mod corpus;
 mod disks;
+mod fleet;
 mod floor;
 mod gateway;
 mod instructions;
@@ -41,6 +42,9 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     }
     if let ["gateway", words @ ..] = words {
         return gateway::run(words);
+    }
+    if let ["fleet", words @ ..] = words {
+        return fleet::run(words);
     }
     let options = Options::parse(words)?;
     match options.blobs {
