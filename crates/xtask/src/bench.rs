@@ -13,6 +13,7 @@ mod measure;
 mod picture;
 mod report;
 mod round;
+mod up;
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     }
     if let ["gateway", words @ ..] = words {
         return gateway::run(words);
+    }
+    if let ["up", words @ ..] = words {
+        return up::run(words);
     }
     let options = Options::parse(words)?;
     match options.blobs {
