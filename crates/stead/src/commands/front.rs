@@ -1,7 +1,7 @@
 //! Front: by which name and certificate a part that listens is reached, from outside and from this process.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl FrontArgs {
         let host = match &self.name {
             Some(name) => name.clone(),
             None if listens.ip().is_unspecified() => own_name(),
-            None if listens.ip().is_loopback() => "localhost".into(),
+            None if listens.ip().is_loopback() => this_machine(listens.ip()),
             None => in_address(listens.ip()),
         };
         let scheme = if matches!(protection, Protection::Tls(_)) { "https" } else { "http" };
@@ -81,12 +81,26 @@ pub(crate) fn authority(tls: &Path) -> Outcome<String> {
 /// This host's name if it can be looked up; else the address that it has towards others, if it has one.
 fn own_name() -> String {
     let name = platform::hostname();
-    let is_known = (name.as_str(), 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
     match outward() {
-        _ if is_known => name,
+        _ if is_known(&name) => name,
         Some(ip) => in_address(ip),
-        None => "localhost".into(),
+        None => this_machine(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     }
+}
+
+/// Whether a name can be looked up.
+fn is_known(name: &str) -> bool {
+    (name, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some())
+}
+
+/// This machine to itself: by name, as browsers allow more there; a system without `/etc/hosts` knows only the address.
+fn this_machine(ip: IpAddr) -> String {
+    let loopback = match ip {
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V4(ip),
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    if is_known("localhost") { "localhost".into() } else { in_address(loopback) }
 }
 
 /// The address from which this machine would send to others. Nothing is sent: the address is one of those for examples.
@@ -115,7 +129,7 @@ pub(crate) struct Near {
 pub(crate) fn near(facade: &Facade, address: SocketAddr) -> Near {
     let scheme = if facade.fingerprint.is_empty() { "http" } else { "https" };
     let ip = address.ip();
-    let host = if ip.is_unspecified() || ip.is_loopback() { "localhost".into() } else { in_address(ip) };
+    let host = if ip.is_unspecified() || ip.is_loopback() { this_machine(ip) } else { in_address(ip) };
     let address = match facade.own_authority || facade.fingerprint.is_empty() {
         true => format!("{scheme}://{host}:{}", address.port()),
         // A certificate that was given is good for its own names only.

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use fleet::{JobKind, MachineId, State};
+use fleet::{Drill, JobKind, MachineId, State};
 use jiff::Timestamp;
 use store::{Enrolment, Secret};
 use testkit::{Peer, Postgres, Server, free_port};
@@ -36,10 +36,11 @@ fn parts_apart_on_postgresql_and_an_object_store_back_a_machine_up_and_practise_
     let authority = house.at("server/tls/authority.pem");
     house.backs_up(&server, &authority, &token);
     // The keeper has its own way through the gateway: what follows a backup is done by it.
-    until("a check and a prune by the keeper", || {
+    until("a check, a prune and a drill by the keeper", || {
         let runs = house.runs();
         let went_well = |kind| runs.iter().any(|run| run.kind == kind && run.state() == State::Good);
-        (went_well(JobKind::Check) && went_well(JobKind::Prune)).then_some(())
+        let kinds = [JobKind::Check, JobKind::Prune, JobKind::Drill(Drill::FileSample)];
+        kinds.into_iter().all(went_well).then_some(())
     });
 
     // Machines are told of the gateway that started last, and the one before is not missed.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use continuity::{Act, Scope, Verb};
 use fleet::{
-    Client, ClientId, JobKind, Keep, KeyCustody, MachineClass, MachineId, Policy, PolicyId, Run, Schedule, Selection,
-    State, Times, Zone,
+    Client, ClientId, Drill, JobKind, Keep, KeyCustody, MachineClass, MachineId, Policy, PolicyId, Run, Schedule,
+    Selection, State, Times, Zone,
 };
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Pid, Signal, kill_process};
@@ -266,8 +266,8 @@ fn policy(work: String) -> Policy {
             windows: vec![],
         },
         copies: vec![],
-        keep: Keep::default(),
-        drills: vec![],
+        keep: Keep { daily: 14, ..Keep::default() },
+        drills: vec![Drill::FileSample],
         roaming: Default::default(),
     }
 }

@@ -49,7 +49,8 @@ impl Unit {
             variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         let user = self.one("User").unwrap_or("root");
-        let mut words = vec!["setpriv", "--reuid", user, "--regid", user];
+        // Whoever changes the user forgets to end with us, unless told again.
+        let mut words = vec!["setpriv", "--pdeathsig", "KILL", "--reuid", user, "--regid", user];
         words.extend(match self.one("SupplementaryGroups") {
             Some(groups) => ["--groups", groups],
             None => ["--clear-groups", "--no-new-privs"],

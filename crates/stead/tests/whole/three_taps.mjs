@@ -8,7 +8,7 @@ const { chromium } = require("playwright-core");
 
 const [link, folder, shallow, deep] = process.argv.slice(2);
 const origin = new URL(link).origin;
-const args = ["--no-sandbox", "--disable-dev-shm-usage"];
+const args = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"];
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, ignoreHTTPSErrors: true };
 const page = await (await browser.newContext(phone)).newPage();
@@ -19,8 +19,10 @@ page.on("request", (request) => { if (!request.url().startsWith(origin)) faults.
 let taps = 0;
 async function tap(what) {
   await what.tap();
-  await page.waitForLoadState();
   taps += 1;
+}
+async function open(what) {
+  await Promise.all([page.waitForEvent("load"), tap(what)]);
 }
 async function counted(work) {
   taps = 0;
@@ -41,20 +43,20 @@ await page.screenshot({ path: `${folder}/fleet.png` });
 
 // From the page that one lands on: the machine, its files, the file's own button.
 const fromFleet = await counted(async () => {
-  await tap(machine);
+  await open(machine);
   await page.screenshot({ path: `${folder}/machine.png` });
-  await tap(page.getByRole("link", { name: "Files and restore" }));
+  await open(page.getByRole("link", { name: "Files and restore" }));
   await page.screenshot({ path: `${folder}/files.png` });
-  await tap(page.getByRole("button", { name: `Put ${shallow} back, if it is missing` }));
+  await open(page.getByRole("button", { name: `Put ${shallow} back, if it is missing` }));
 });
 
 // A file somewhere deep, from the machine's page: the field, Find, the button at what was found.
 const bySearch = await counted(async () => {
   await tap(page.getByRole("searchbox", { name: "Find a file by its name" }));
   await page.keyboard.type(deep);
-  await tap(page.getByRole("button", { name: "Find" }));
+  await open(page.getByRole("button", { name: "Find" }));
   await page.screenshot({ path: `${folder}/found.png` });
-  await tap(page.getByRole("button", { name: new RegExp(`Put .*/${deep} back, if it is missing`) }));
+  await open(page.getByRole("button", { name: new RegExp(`Put .*/${deep} back, if it is missing`) }));
 });
 await page.screenshot({ path: `${folder}/restoring.png` });
 await browser.close();

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,23 +17,26 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// `stead up` in a root.
 struct Up {
     child: Child,
-    told: BufReader<ChildStdout>,
+    told: Receiver<Value>,
 }
 
 impl Up {
     fn start(root: &Root, words: &[&str]) -> Up {
         let mut command = root.command(&[&["stead", "up", "--json"], words].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
-        let told = BufReader::new(child.stdout.take().expect("a pipe"));
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        let (say, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut messages = lines.filter_map(|line| serde_json::from_str(&line).ok());
+            messages.try_for_each(|message| say.send(message))
+        });
         Up { child, told }
     }
 
     /// The next message of this type.
     fn message(&mut self, wanted: &str) -> Value {
         loop {
-            let mut line = String::new();
-            assert!(self.told.read_line(&mut line).expect("it speaks") > 0, "it ended without {wanted}");
-            let message: Value = serde_json::from_str(&line).expect("JSON");
+            let message = self.told.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
             if message["message_type"] == wanted {
                 return message;
             }
