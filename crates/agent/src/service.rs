@@ -8,6 +8,12 @@ pub const NAME: &str = "stead-agent.service";
 /// Where units that people make are.
 pub const FOLDER: &str = "/etc/systemd/system";
 
+/// Where units of packages are.
+pub const PACKAGED: &str = "/usr/lib/systemd/system";
+
+/// The directory that a package's unit is for.
+pub const USUAL: &str = "/var/lib/stead/agent";
+
 /// The text of the unit for a program and the agent's directory.
 pub fn unit(program: &Path, directory: &Path) -> String {
     let (program, directory) = (quoted(program), quoted(directory));

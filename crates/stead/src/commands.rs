@@ -12,6 +12,7 @@ pub(crate) mod dump;
 pub(crate) mod find;
 pub(crate) mod fleet;
 pub(crate) mod forget;
+pub(crate) mod front;
 pub(crate) mod gateway;
 pub(crate) mod generate;
 pub(crate) mod init;

@@ -127,16 +127,36 @@ impl Store {
     }
 }
 
-/// Makes the file so that nobody else reads it; the files beside it are made alike.
+/// Makes the file so that nobody else reads it, but a group whose own the directory is: then server and gateway are different
+/// users of one file. SQLite makes the files beside it alike.
 fn private(path: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
+    #[cfg(unix)]
+    share(std::path::Path::new(path))?;
+    Ok(())
+}
+
+/// In a directory that a group writes in and whose files become the group's (mode 2770), the group reads and writes the file.
+#[cfg(unix)]
+fn share(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    const OF_A_GROUP: u32 = 0o2070;
+    const FOR_A_GROUP: u32 = 0o060;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let (folder, file) = (std::fs::metadata(folder.unwrap_or(".".as_ref()))?, std::fs::metadata(path)?);
+    let mode = file.mode() & 0o7777;
+    let is_shared = folder.mode() & OF_A_GROUP == OF_A_GROUP && folder.gid() == file.gid();
+    if !is_shared || mode & FOR_A_GROUP == FOR_A_GROUP {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode | FOR_A_GROUP))
 }
 
 fn cannot_open(address: &str) -> impl FnOnce(sqlx::Error) -> Error {
@@ -169,6 +189,22 @@ mod tests {
         for name in ["db", "db-wal"] {
             let mode = std::fs::metadata(room.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{name}");
+        }
+        drop(store);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn in_a_directory_of_a_group_the_group_has_the_file_too() {
+        use std::os::unix::fs::PermissionsExt;
+        let room = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(room.path(), PermissionsExt::from_mode(0o2770)).unwrap();
+        let path = room.path().join("db");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = runtime.block_on(Store::open(&format!("sqlite:{}", path.display()))).unwrap();
+        for name in ["db", "db-wal", "db-shm"] {
+            let mode = std::fs::metadata(room.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o660, "{name}");
         }
         drop(store);
     }

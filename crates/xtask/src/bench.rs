@@ -14,6 +14,7 @@ mod measure;
 mod picture;
 mod report;
 mod round;
+mod up;
 
 use std::fs;
 use std::path::PathBuf;
@@ -45,6 +46,9 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     }
     if let ["fleet", words @ ..] = words {
         return fleet::run(words);
+    }
+    if let ["up", words @ ..] = words {
+        return up::run(words);
     }
     let options = Options::parse(words)?;
     match options.blobs {

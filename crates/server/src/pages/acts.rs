@@ -12,6 +12,7 @@ use crate::form::{Nothing, Signed};
 use crate::page::Just;
 use crate::pages::snapshots;
 use crate::problem::{Problem, see};
+use crate::token;
 use crate::visitor::Visitor;
 
 /// A wish to back up; `request` is the same when a form is sent twice.
@@ -97,7 +98,7 @@ pub(crate) struct Back {
 }
 
 /// Where to. Overwriting is not asked for from a page.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum To {
     NewFolder,
@@ -120,6 +121,32 @@ pub(crate) async fn restore(
         To::MissingOnly => RestoreTo::MissingOnly,
     };
     let order = Order::Restore { snapshot, paths, to };
-    ask(&app, &visitor, machine, JobKind::Restore, (&back.request, &order)).await?;
+    let request = of_this(&back);
+    ask(&app, &visitor, machine, JobKind::Restore, (&request, &order)).await?;
     Ok(see(&Just::at(&format!("/machines/{machine}"), "restoring", machine)))
+}
+
+/// A page has one mark for all of its buttons: the same button twice is one request, another button is another.
+fn of_this(back: &Back) -> String {
+    let wish = format!("{}\0{}\0{:?}\0{}", back.snapshot, back.path, back.to, back.request);
+    hex::encode(token::sha256(wish.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_button_that_is_pressed_twice_is_one_request_and_another_one_is_another() {
+        let pressed = |path: &str, to, request: &str| {
+            of_this(&Back { snapshot: "ab".into(), path: path.into(), to, request: request.into() })
+        };
+        let once = pressed("/a", To::MissingOnly, "1");
+        assert_eq!(once, pressed("/a", To::MissingOnly, "1"));
+        let others = [("/b", To::MissingOnly, "1"), ("/a", To::NewFolder, "1"), ("/a", To::MissingOnly, "2")];
+        for (path, to, request) in others {
+            assert_ne!(once, pressed(path, to, request), "{path} {to:?} {request}");
+        }
+        assert_eq!(once.len(), 64, "all of it counts");
+    }
 }

@@ -1,7 +1,9 @@
 //! What was backed up: snapshots, their folders, what a name is found in, a look at a file, a download. All of it is asked
 //! from the keeper and stored nowhere here; who may restore may see names and contents.
 
-use api::wire::keeper::{Answer, Entry, EntryKind, Question};
+mod opened;
+
+use api::wire::keeper::{Answer, EntryKind, Question};
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, Query, State as Shared};
@@ -18,6 +20,7 @@ use crate::page::{Frame, Just, Place, show};
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 use crate::when::When;
+use opened::{Opened, in_image};
 
 /// Bytes of a path, and of a text to search.
 const LONGEST: usize = 4_096;
@@ -62,8 +65,15 @@ struct SnapshotsPage {
     frame: Frame,
     address: String,
     machine: String,
-    snapshots: Vec<SnapshotLine>,
+    newest: Option<Newest>,
+    older: Vec<SnapshotLine>,
     problem: Option<String>,
+}
+
+/// The newest snapshot, open where there is something to choose.
+struct Newest {
+    line: SnapshotLine,
+    opened: Option<Opened>,
 }
 
 struct SnapshotLine {
@@ -94,11 +104,21 @@ pub(crate) async fn list(
             None => found.paths.join(", "),
         },
     };
+    let mut snapshots = snapshots.into_iter();
+    let newest = match snapshots.next() {
+        Some(newest) => {
+            // Why it cannot be opened is told to whoever opens it.
+            let opened = Opened::at_first_choice(&app, id, &newest.id).await.ok();
+            Some(Newest { opened, line: line(newest) })
+        }
+        None => None,
+    };
     let page = SnapshotsPage {
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
         address: format!("/machines/{id}"),
         machine: machine.name,
-        snapshots: snapshots.into_iter().map(line).collect(),
+        newest,
+        older: snapshots.map(line).collect(),
         problem,
     };
     Ok(show(&page)?.into_response())
@@ -111,20 +131,10 @@ struct FolderPage {
     address: String,
     machine: String,
     snapshot: String,
-    crumbs: Vec<(String, String)>,
     path: String,
-    entries: Vec<EntryLine>,
-    more: Option<String>,
+    opened: Opened,
     download: String,
     request: String,
-}
-
-struct EntryLine {
-    name: String,
-    address: String,
-    about: String,
-    folder: bool,
-    download: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -149,50 +159,19 @@ pub(crate) async fn folder(
 ) -> Result<Response, Problem> {
     let machine = enter(&app, &visitor, id).await?;
     let (of, path) = (snapshot(&of)?, asked.path()?);
-    let question = Question::List { snapshot: of.clone(), path: path.clone(), after: asked.after };
-    let Answer::Entries { entries, more } = keepers::ask(&app, id, question).await? else {
-        return Err(Problem::Conflict("The keeper answered something else.".into()));
-    };
+    let opened = Opened::folder(&app, id, &of, &path, asked.after).await?;
     let here = format!("/machines/{id}/snapshots/{of}");
-    let last = entries.last().map(|entry| entry.name.clone()).filter(|_| more);
     let page = FolderPage {
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
         address: format!("/machines/{id}"),
         machine: machine.name,
-        crumbs: crumbs(&here, &path),
-        entries: entries.into_iter().map(|entry| entry_line(&here, &path, entry)).collect(),
-        more: last.map(|last| format!("{here}?{}", query(&[("path", &path), ("after", &last)]))),
         download: format!("{here}/download?{}", query(&[("path", &path)])),
-        request: hex::encode(app.random()?),
+        request: opened.request.clone(),
+        opened,
         snapshot: of,
         path,
     };
     Ok(show(&page)?.into_response())
-}
-
-/// The folders above, each with its address.
-fn crumbs(here: &str, path: &str) -> Vec<(String, String)> {
-    let mut crumbs = vec![("All".to_owned(), here.to_owned())];
-    let mut above = String::new();
-    for part in path.split('/').filter(|part| !part.is_empty()) {
-        above = format!("{above}/{part}");
-        crumbs.push((part.to_owned(), format!("{here}?{}", query(&[("path", &above)]))));
-    }
-    crumbs
-}
-
-fn entry_line(here: &str, folder: &str, entry: Entry) -> EntryLine {
-    let path = below(folder, &entry.name);
-    let asked = query(&[("path", &path)]);
-    let is_folder = matches!(entry.kind, EntryKind::Folder | EntryKind::Image);
-    let (address, about) = match entry.kind {
-        EntryKind::Folder => (format!("{here}?{asked}"), "folder".to_owned()),
-        EntryKind::Image => (format!("{here}?{asked}"), "image of a disk".to_owned()),
-        EntryKind::File => (format!("{here}/preview?{asked}"), size_in_words(entry.size)),
-        EntryKind::Other => (String::new(), "link or device".to_owned()),
-    };
-    let download = (entry.kind == EntryKind::File).then(|| format!("{here}/download?{asked}"));
-    EntryLine { name: entry.name, address, about, folder: is_folder, download }
 }
 
 #[derive(Template)]
@@ -294,6 +273,7 @@ struct SearchPage {
     address: String,
     machine: String,
     text: String,
+    request: String,
     places: Vec<PlaceLine>,
     more: bool,
     incomplete: Option<String>,
@@ -301,9 +281,11 @@ struct SearchPage {
 
 struct PlaceLine {
     path: String,
+    snapshot: String,
     address: String,
     about: String,
     at: When,
+    may_return: bool,
 }
 
 #[derive(Deserialize)]
@@ -336,13 +318,16 @@ pub(crate) async fn find(
             EntryKind::File => format!("{here}/preview?{asked}"),
             _ => format!("{here}?{asked}"),
         };
-        PlaceLine { address, path: found.path, about: size_in_words(found.size), at: When::past(found.at, now) }
+        let may_return = !in_image(&found.path);
+        let (about, at) = (size_in_words(found.size), When::past(found.at, now));
+        PlaceLine { address, path: found.path, snapshot: found.snapshot, about, at, may_return }
     };
     let page = SearchPage {
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
         address: format!("/machines/{id}"),
         machine: machine.name,
         text,
+        request: hex::encode(app.random()?),
         places: places.into_iter().map(line).collect(),
         more,
         incomplete,
@@ -362,13 +347,5 @@ mod tests {
         }
         assert!(snapshot(&"ab".repeat(32)).is_ok());
         assert!(snapshot("../../etc").is_err() && snapshot(&"AB".repeat(32)).is_err());
-    }
-
-    #[test]
-    fn every_folder_above_has_its_address() {
-        let crumbs = crumbs("/s", "/home/a b");
-        let (names, addresses): (Vec<_>, Vec<_>) = crumbs.into_iter().unzip();
-        assert_eq!(names, ["All", "home", "a b"]);
-        assert_eq!(addresses, ["/s", "/s?path=%2Fhome", "/s?path=%2Fhome%2Fa+b"]);
     }
 }

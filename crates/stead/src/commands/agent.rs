@@ -59,14 +59,14 @@ impl Args {
 }
 
 /// Whether this user is root.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     platform::effective_uid() == 0
 }
 
 /// The agent's directory.
 fn place(given: Option<PathBuf>) -> Outcome<Place> {
     let usual = || match is_root() {
-        true => Some(PathBuf::from("/var/lib/stead/agent")),
+        true => Some(PathBuf::from(agent::service::USUAL)),
         false => environment::state_directory().map(|state| state.join("agent")),
     };
     let nowhere =

@@ -1,8 +1,11 @@
 //! `stead gateway`: repositories of many machines on one storage, over restic's REST protocol.
 
 mod add;
+mod books;
+pub(crate) mod gate;
 mod list;
 pub(crate) mod place;
+mod run;
 mod scrub;
 mod seal;
 mod serve;
@@ -29,6 +32,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Verb {
     Serve(serve::Args),
+    Run(Box<run::Args>),
     Add(add::Args),
     Seal(seal::Args),
     List(list::Args),
@@ -39,6 +43,7 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
         match self.verb {
             Verb::Serve(args) => args.run(context),
+            Verb::Run(args) => args.run(context),
             Verb::Add(args) => args.run(context),
             Verb::Seal(args) => args.run(context),
             Verb::List(args) => args.run(context),

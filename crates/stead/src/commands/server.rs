@@ -8,17 +8,20 @@ mod link;
 mod move_database;
 pub(crate) mod own_backup;
 mod restore;
+mod run;
 
 use std::path::{Path, PathBuf};
 
 use store::Store;
 
 use crate::commands::up::place::Place;
+use crate::environment;
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 
-/// Do what only the operator of a server can do
+/// Run a server by itself, and do what only its operator can do
 ///
+/// Example: stead server run --data /var/lib/stead/server
 /// Example: stead server link owner@localhost
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,13 +30,14 @@ pub(crate) struct Args {
     /// Where the server keeps database and keys [default: stead/server in your data directory]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
-    /// The server's database, if it is no file there
+    /// The server's database, if it is no file there [env: STEAD_DATABASE_URL]
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
 }
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Run(Box<run::Args>),
     Link(link::Args),
     Limit(limit::Args),
     Backup(backup::Args),
@@ -64,7 +68,7 @@ impl Args {
         if let Command::Audit { verb } = &self.command {
             return verb.run(context.output());
         }
-        let place = Place::usual(self.data, false)?;
+        let place = Place::usual(self.data.clone(), false)?;
         let database = database(place.root(), self.database_url.as_deref());
         let site = Site { place, database };
         let runtime = tokio::runtime::Runtime::new()?;
@@ -75,6 +79,7 @@ impl Args {
             Command::Restore(args) => args.run(&site, context, runtime.handle()),
             Command::MoveDatabase(args) => runtime.block_on(args.run(&site, context.output())),
             Command::Audit { verb } => verb.run(context.output()),
+            Command::Run(args) => args.run(self.data, self.database_url, context),
             Command::Keeper { verb } => runtime.block_on(verb.run(&site, context.output())),
         }
     }
@@ -97,7 +102,14 @@ impl Site {
     }
 }
 
-/// The address of a server's database.
+/// The address of a server's database: the one that was given, or that of the surroundings, where `ps` does not show its
+/// password; else a file in the server's directory.
 pub(crate) fn database(root: &Path, given: Option<&str>) -> String {
-    given.map_or_else(|| format!("sqlite:{}", root.join("stead.db").display()), str::to_owned)
+    let given = given.map(str::to_owned).or_else(|| environment::text("DATABASE_URL"));
+    given.unwrap_or_else(|| file_beside(root))
+}
+
+/// The address of the file that is a server's database where nothing else is named.
+pub(crate) fn file_beside(root: &Path) -> String {
+    format!("sqlite:{}", root.join("stead.db").display())
 }

@@ -1,10 +1,7 @@
 //! `stead up`: server, gateway, keeper and an agent on this machine, and the link by which its owner comes in.
 
-mod books;
 mod demo;
 mod first_backup;
-mod front;
-mod gate;
 mod local_agent;
 pub(crate) mod local_keeper;
 mod own_backups;
@@ -24,13 +21,13 @@ use server::observer::Event;
 use server::{Facade, Setup};
 use store::Store;
 
-use crate::commands::server::database;
+use crate::commands::front::{self, FrontArgs, Near, near};
+use crate::commands::gateway::gate::{self, Gate};
+use crate::commands::server::{database, file_beside};
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 use crate::output::Output;
 use first_backup::FirstBackup;
-use front::{Near, near};
-use gate::Gate;
 use local_agent::LocalAgent;
 use local_keeper::LocalKeeper;
 use own_backups::OwnBackups;
@@ -56,7 +53,7 @@ pub(crate) struct Args {
     /// Keep database and keys here [default: stead/server in your data directory]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
-    /// Use this database instead of a file: postgres://USER@HOST/NAME or sqlite:PATH
+    /// Use this database instead of a file: postgres://USER@HOST/NAME or sqlite:PATH [env: STEAD_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Keep repositories there, as restic writes it: a directory, s3:… [default: beside the database]
@@ -68,33 +65,63 @@ pub(crate) struct Args {
     /// Let machines bring their backups here [default: the address of --listen, port 8444]
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "only_server")]
     gateway_listen: Option<SocketAddr>,
-    /// Back up the server itself there, every day: a place that survives this machine [default: beside the database]
-    #[arg(long, value_name = "LOCATION")]
-    safety: Option<String>,
     /// Start the server alone: no gateway and nothing that is protected here
     #[arg(long)]
     only_server: bool,
-    /// The name by which browsers and agents reach the server [default: this host's name]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Show this certificate (a chain, PEM) instead of one of our own authority
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// The key of that certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// Speak HTTP without TLS: only on the loopback, for trying out
-    #[arg(long, conflicts_with_all = ["tls_cert", "name"])]
-    plain: bool,
+    #[command(flatten)]
+    front: FrontArgs,
+    #[command(flatten)]
+    begin: BeginArgs,
+    /// Fill a database of its own with invented clients, machines and a year of history, to look around in
+    #[arg(long, conflicts_with_all = ["database_url"])]
+    demo: bool,
+}
+
+/// What a new server begins with, and how it keeps itself safe.
+#[derive(clap::Args)]
+pub(crate) struct BeginArgs {
     /// What the owner of a new server signs in with
     #[arg(long, value_name = "ADDRESS", default_value = "owner@localhost")]
     owner: String,
     /// What the firm that a new server is for is called
     #[arg(long, value_name = "NAME", default_value = "My firm")]
     firm: String,
-    /// Fill a database of its own with invented clients, machines and a year of history, to look around in
-    #[arg(long, conflicts_with_all = ["database_url"])]
-    demo: bool,
+    /// Back up the server itself there, every day: a place that survives this machine [default: below its data]
+    #[arg(long, value_name = "LOCATION")]
+    safety: Option<String>,
+}
+
+/// A server without the other parts.
+pub(crate) struct Alone {
+    /// Where it keeps its things.
+    pub(crate) data: Option<PathBuf>,
+    /// Its database, if it is no file there.
+    pub(crate) database_url: Option<String>,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// How it is reached.
+    pub(crate) front: FrontArgs,
+    /// What it begins with.
+    pub(crate) begin: BeginArgs,
+}
+
+impl From<Alone> for Args {
+    fn from(alone: Alone) -> Args {
+        let Alone { data, database_url, listen, front, begin } = alone;
+        let (paths, storage, gateway_listen) = (Vec::new(), None, None);
+        Args {
+            paths,
+            data,
+            database_url,
+            storage,
+            listen,
+            gateway_listen,
+            only_server: true,
+            front,
+            begin,
+            demo: false,
+        }
+    }
 }
 
 /// What `--json` tells when the server answers.
@@ -115,11 +142,11 @@ impl Args {
 
     async fn serve(self, place: &Place, context: &Context) -> Outcome {
         let output = context.output();
-        let store = Store::open(&database(place.root(), self.database_url.as_deref())).await?;
+        let store = Store::open(&self.database(place)).await?;
         let link = self.prepare(&store, output).await?;
-        let protection = self.protection(place)?;
+        let protection = self.front.protection(|| place.tls(), self.listen)?;
         let door = Door::open(self.listen, &protection).await?;
-        let facade = self.facade(&door, &protection);
+        let facade = Facade { demo: self.demo, ..self.front.facade(&door, &protection) };
         let (address, fingerprint) = (facade.address.clone(), facade.fingerprint.clone());
         let clock = Arc::new(Timestamp::now);
         let observer = Arc::new(move |event| tell(output, event));
@@ -159,18 +186,26 @@ impl Args {
         Ok(())
     }
 
+    /// A demonstration has a file of its own, whatever the surroundings say.
+    fn database(&self, place: &Place) -> String {
+        match self.demo {
+            true => file_beside(place.root()),
+            false => database(place.root(), self.database_url.as_deref()),
+        }
+    }
+
     fn own_backups(&self, place: &Place, context: &Context, store: &Store) -> OwnBackups {
-        let (root, location) = (place.root().to_owned(), self.safety.clone());
+        let (root, location) = (place.root().to_owned(), self.begin.safety.clone());
         OwnBackups { root, location, store: store.clone(), context: context.clone() }
     }
 
     /// Lets the keeper and this machine's agent begin, and the first backup.
     async fn protect(&self, place: &Place, context: &Context, store: &Store, near: &Near) -> Outcome<Protected> {
         let keeper = LocalKeeper::begin(place, context, store, near).await?;
-        let wish = protect::Wish { owner: &self.owner, paths: &self.paths, place, near, store };
+        let wish = protect::Wish { owner: &self.begin.owner, paths: &self.paths, place, near, store };
         let machine = protect::this_machine(&wish).await?;
         let agent = LocalAgent::begin(place, context)?;
-        let first = FirstBackup { store: store.clone(), owner: self.owner.clone(), machine };
+        let first = FirstBackup { store: store.clone(), owner: self.begin.owner.clone(), machine };
         let first = tokio::spawn(first.watch(context.clone()));
         Ok(Protected { keeper, agent, first })
     }
@@ -201,26 +236,27 @@ impl Args {
             state: place.gateway()?,
             store: store.clone(),
             context: context.clone(),
+            meter: None,
         });
         let gate = gate.await?;
         let (scheme, rest) =
             facade.address.split_once("://").ok_or_else(|| Failure::new("the server has no address"))?;
         let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
         let address = format!("{scheme}://{host}:{}", gate.address().port());
-        let authority = if facade.own_authority { Some(place.authority()?) } else { None };
+        let authority = if facade.own_authority { Some(front::authority(&place.tls()?)?) } else { None };
         server::gateway::tell(store, address, authority).await?;
         Ok(gate)
     }
 
     /// Founds the firm of a new server; the path of a one-time link as long as its owner has no password.
     async fn prepare(&self, store: &Store, output: Output) -> Outcome<Option<String>> {
-        let (now, name) = (Timestamp::now(), self.owner.split('@').next().unwrap_or("owner"));
+        let (now, name) = (Timestamp::now(), self.begin.owner.split('@').next().unwrap_or("owner"));
         if self.demo {
             demo::fill(store, now, output).await?;
         }
-        let owner = Owner { firm: self.firm.clone(), name: name.to_owned(), email: self.owner.clone() };
+        let owner = Owner { firm: self.begin.firm.clone(), name: name.to_owned(), email: self.begin.owner.clone() };
         first::found(store, &owner, now, rand::random()).await?;
-        let email = if self.demo { demo::OWNER } else { &self.owner };
+        let email = if self.demo { demo::OWNER } else { &self.begin.owner };
         match store.system().sign_in(email).await? {
             Some(known) if known.password.is_none() => Ok(Some(first::link(store, email, now).await?)),
             _ => Ok(None),

@@ -24,8 +24,17 @@ fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
+/// Whether a package brought a unit that is for this place: it is started and stopped, never written.
+fn is_packaged(place: &Place) -> bool {
+    place.root() == Path::new(service::USUAL) && Path::new(service::PACKAGED).join(service::NAME).exists()
+}
+
 /// Installs and starts it where that can be done, else prints it.
 pub(super) fn install_or_print(place: &Place, output: Output) -> Outcome {
+    if is_packaged(place) && is_root() && has_systemd() {
+        systemctl(&["enable", "--now", service::NAME])?;
+        return output.remark(format_args!("{} runs, and starts with the machine", service::NAME));
+    }
     if !is_root() || !has_systemd() {
         let file = file();
         output.notice(format_args!(
@@ -44,6 +53,12 @@ pub(super) fn install_or_print(place: &Place, output: Output) -> Outcome {
 /// Stops and removes it, if it is the one of this place; whether there was one.
 pub(super) fn remove(place: &Place, output: Output) -> Outcome<bool> {
     let file = file();
+    if is_packaged(place)
+        && has_systemd()
+        && let Err(failure) = systemctl(&["disable", "--now", service::NAME])
+    {
+        output.warn(format_args!("{failure}"));
+    }
     let ours = |text: String| text.contains(&format!("--state \"{}\"", place.root().display()));
     if !fs::read_to_string(&file).is_ok_and(ours) {
         return Ok(false);

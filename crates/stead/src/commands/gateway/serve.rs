@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Args {
         let options = ServerOptions {
             listen: self.listen,
             certificate: tls.clone().map(Into::into),
-            meter: self.meter()?,
+            meter: meter(self.metrics_token_file.as_deref())?,
             limits: ConnectionLimits { transfers: self.transfers.into(), ..ConnectionLimits::default() },
         };
         let server = Server::start(Gateway::new(self.options(context)?), options)?;
@@ -105,18 +105,19 @@ impl Args {
         let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);
         Some(CertificateFiles { certificate, key })
     }
+}
 
-    fn meter(&self) -> Outcome<Option<(Meter, Viewer)>> {
-        let viewer = match &self.metrics_token_file {
-            None => Viewer::Loopback,
-            Some(file) => {
-                let token = std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, error))?;
-                match token.trim() {
-                    short if short.len() < 20 => return Err(Failure::new("a token has at least 20 characters")),
-                    token => Viewer::Token(SecretHash::of(token)),
-                }
+/// What counts, and who may see it: whoever has the token in the file, or programs of this machine.
+pub(super) fn meter(token_file: Option<&Path>) -> Outcome<Option<(Meter, Viewer)>> {
+    let viewer = match token_file {
+        None => Viewer::Loopback,
+        Some(file) => {
+            let token = std::fs::read_to_string(file).map_err(|error| Failure::io("read", file, error))?;
+            match token.trim() {
+                short if short.len() < 20 => return Err(Failure::new("a token has at least 20 characters")),
+                token => Viewer::Token(SecretHash::of(token)),
             }
-        };
-        Ok(Meter::install().map(|meter| (meter, viewer)))
-    }
+        }
+    };
+    Ok(Meter::install().map(|meter| (meter, viewer)))
 }

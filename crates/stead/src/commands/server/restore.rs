@@ -49,9 +49,10 @@ impl restore::Observer for Told {
 impl Args {
     pub(super) fn run(self, site: &Site, context: &Context, handle: &Handle) -> Outcome {
         let root = site.place.root();
-        if root.join("stead.db").exists() {
+        let known = [Some(root.join("stead.db")), site.database_file().map(Path::to_path_buf)];
+        if let Some(known) = known.into_iter().flatten().find(|database| database.exists()) {
             return Err(Failure::new(format!("there is a server in {} already", root.display()))
-                .hint("name another `--data`, or move that one away first"));
+                .hint(format!("name another `--data`, or move {} away first", known.display())));
         }
         if context.settings.location.is_none() {
             return Err(Failure::new("where is the server's backup? Name its repository with `-r`"));

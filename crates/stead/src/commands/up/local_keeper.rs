@@ -13,8 +13,8 @@ use repo::Cancel;
 use repo::lock::LockOwner;
 use store::{KeeperId, NewKeeper, Store};
 
-use super::front::Near;
 use super::place::Place;
+use crate::commands::front::Near;
 use crate::failure::{Doing, Failure, Outcome};
 use crate::open::Context;
 

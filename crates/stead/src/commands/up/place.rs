@@ -36,12 +36,6 @@ impl Place {
         self.made_below("tls")
     }
 
-    /// Our authority's certificate (PEM).
-    pub(super) fn authority(&self) -> Outcome<String> {
-        let path = self.0.join("tls").join("authority.pem");
-        fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, error))
-    }
-
     /// Where repositories are, unless another storage is named.
     pub(super) fn repositories(&self) -> Outcome<PathBuf> {
         self.made_below("repositories")
@@ -70,7 +64,7 @@ impl Place {
 }
 
 /// Makes a directory that only we may enter.
-fn make(path: &Path) -> Outcome {
+pub(crate) fn make(path: &Path) -> Outcome {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

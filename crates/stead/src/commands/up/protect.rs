@@ -13,8 +13,8 @@ use platform::hardware::System;
 use server::first;
 use store::{CodeId, NewCode, Store};
 
-use super::front::Near;
 use super::place::Place;
+use crate::commands::front::Near;
 use crate::environment;
 use crate::failure::{Doing, Failure, Outcome};
 

@@ -19,7 +19,7 @@ const AT_ONCE: u64 = 1_000;
 
 /// Accounts, rules and receipts in the server's database.
 #[derive(Clone)]
-pub(super) struct Books {
+pub(crate) struct Books {
     store: Store,
     runtime: Handle,
 }
@@ -31,7 +31,7 @@ struct NoMachine(RepositoryName);
 
 impl Books {
     /// Those of a store, asked on this runtime.
-    pub(super) fn new(store: Store, runtime: Handle) -> Books {
+    pub(crate) fn new(store: Store, runtime: Handle) -> Books {
         Books { store, runtime }
     }
 }

@@ -1,63 +1,65 @@
-//! Gate: the gateway of `stead up`, on a port of its own with the server's certificate. It has threads of its own.
+//! Gate: a gateway on a server's database, beside the server in `stead up` or a process of its own. It has threads of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use backend::SystemClock;
-use gateway::{Certificate, ConnectionLimits, Gateway, Options, RepositoryName, Server, ServerOptions};
+use gateway::{Certificate, ConnectionLimits, Gateway, Meter, Options, RepositoryName, Server, ServerOptions, Viewer};
 use server::listen::Protection;
 use store::Store;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::books::Books;
-use crate::commands::gateway::place::{self, Below};
+use super::place::{self, Below};
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 
 /// What a gate is to be.
-pub(super) struct Wish {
+pub(crate) struct Wish {
     /// Where it listens.
-    pub(super) listen: SocketAddr,
-    /// How it is protected: as the server is.
-    pub(super) protection: Protection,
+    pub(crate) listen: SocketAddr,
+    /// How it is protected.
+    pub(crate) protection: Protection,
     /// Below which repositories are.
-    pub(super) storage: String,
+    pub(crate) storage: String,
     /// Where files on their way are.
-    pub(super) state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Who may come in, and what came.
-    pub(super) store: Store,
+    pub(crate) store: Store,
     /// What opens storage.
-    pub(super) context: Context,
+    pub(crate) context: Context,
+    /// Where figures go, and who may see them.
+    pub(crate) meter: Option<(Meter, Viewer)>,
 }
 
 /// A gateway that listens. It is closed, never dropped, inside a runtime.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     server: Server,
 }
 
 impl Gate {
     /// Opens it.
-    pub(super) async fn open(wish: Wish) -> Outcome<Gate> {
+    pub(crate) async fn open(wish: Wish) -> Outcome<Gate> {
         let runtime = Handle::current();
         let opened = spawn_blocking(move || start(wish, runtime)).await;
         opened.map_err(|_| Failure::new("the gateway could not be started"))?
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
     /// Takes nothing more, and waits a while for what is on its way.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         _ = spawn_blocking(move || self.server.stop()).await;
     }
 }
 
 fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
-    let Wish { listen, protection, storage, state, store, context } = wish;
+    let Wish { listen, protection, storage, state, store, context, meter } = wish;
     if matches!(protection, Protection::Plain) && !listen.ip().is_loopback() {
         let words = format!("{listen} is not on the loopback: without TLS only this machine may bring backups");
         return Err(Failure::new(words));
@@ -75,6 +77,6 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
         Protection::Plain => None,
     };
     let limits = ConnectionLimits::default();
-    let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter: None, limits })?;
+    let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter, limits })?;
     Ok(Gate { server })
 }
