@@ -13,6 +13,7 @@ use crate::calls::Calls;
 use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
 use crate::problem::Problem;
+use crate::seal::Seal;
 
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -46,6 +47,7 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) facade: Facade,
+    pub(crate) seal: Seal,
     pub(crate) attempts: Attempts,
     /// Agents and keepers that are connected.
     pub(crate) calls: Calls,
@@ -59,12 +61,13 @@ impl App {
     pub(crate) fn new(
         store: Store,
         facade: Facade,
+        seal: Seal,
         clock: Clock,
         observer: Observer,
         stop: watch::Receiver<bool>,
     ) -> App {
         let (attempts, calls, rounds) = (Attempts::default(), Calls::default(), Rounds::default());
-        App(Arc::new(Shared { store, facade, attempts, calls, rounds, clock, observer, stop }))
+        App(Arc::new(Shared { store, facade, seal, attempts, calls, rounds, clock, observer, stop }))
     }
 
     /// The time.

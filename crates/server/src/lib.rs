@@ -29,6 +29,7 @@ mod password;
 mod problem;
 pub mod qr;
 mod routes;
+pub mod seal;
 mod second_factor;
 mod start;
 mod token;

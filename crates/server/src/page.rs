@@ -90,6 +90,7 @@ impl Just {
             "token-ended" => done("The token opens nothing any more.", None),
             "code-ended" => done("The code opens nothing any more.", None),
             "client" => done("The client is there. Enrol its first machine.", None),
+            "sheet" => done("The recovery sheet is at hand: that is noted now.", None),
             "policy" => done("The policy is saved. Machines that have it follow it from their next run.", None),
             "policy-removed" => done("The policy is removed.", None),
             "destination" => done("The destination is saved.", None),

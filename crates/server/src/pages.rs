@@ -18,6 +18,7 @@ pub(crate) mod plain;
 pub(crate) mod policies;
 pub(crate) mod row;
 pub(crate) mod settings;
+pub(crate) mod sheet;
 pub(crate) mod sign_in;
 pub(crate) mod silence;
 pub(crate) mod snapshots;

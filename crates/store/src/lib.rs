@@ -43,7 +43,7 @@ pub use card::{Card, Counts, FleetFilter, FleetPage, PageMark};
 pub use code::{CodeId, EnrolmentCode, NewCode};
 pub use error::{Error, Result};
 pub use job::{JobRow, NewJob};
-pub use machine::{MachineChange, Quarantine};
+pub use machine::{MachineChange, Quarantine, Tended};
 pub use member::Member;
 pub use open::{Engine, Store};
 pub use password::{PasswordHash, WrongPassword};

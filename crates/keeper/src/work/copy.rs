@@ -85,7 +85,7 @@ fn open_there(site: &Site, place: &Place, from: &Repository) -> Result<(Arc<Repo
 fn password(site: &Site) -> Result<zeroize::Zeroizing<String>> {
     let unknown = "the server did not say whose machine this is, so no recovery password would open the copy";
     let client = site.client.ok_or_else(|| Error::Refused(unknown.into()))?;
-    recovery::password(&site.shop.memory, &site.shop.vault, client)
+    site.shop.sheets.password(client)
 }
 
 fn like(site: &Site, from: &Repository) -> InitOptions {

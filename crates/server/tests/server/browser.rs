@@ -128,6 +128,15 @@ impl Browser {
         (answer.status, serde_json::from_str(&answer.text).unwrap_or_default())
     }
 
+    /// Sends JSON with a token, as a program does; the status of the answer.
+    pub(crate) async fn send_json(&self, path: &str, token: Option<&str>, body: &serde_json::Value) -> u16 {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(bearer.iter().map(|bearer| ("authorization", bearer.as_str())));
+        let text = self.written(&Request { method: "POST", path, headers, body: body.to_string() });
+        exchange(self.connected().await, &text).await.status
+    }
+
     /// How something is answered, by cookie or by token; what follows the head is not waited for.
     pub(crate) async fn status(&self, method: &str, path: &str, token: Option<&str>) -> u16 {
         let bearer = token.map(|token| format!("Bearer {token}"));

@@ -15,6 +15,8 @@ mod limits;
 mod looks;
 mod messages;
 mod post;
+mod process;
 mod roles;
+mod sheets;
 mod shop;
 mod signing_in;

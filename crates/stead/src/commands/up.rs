@@ -21,11 +21,12 @@ use serde::Serialize;
 use server::first::{self, Owner};
 use server::listen::{Door, Protection};
 use server::observer::Event;
+use server::seal::Seal;
 use server::{Facade, Setup};
 use store::Store;
 
 use crate::commands::server::database;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Doing, Failure, Outcome};
 use crate::open::Context;
 use crate::output::Output;
 use first_backup::FirstBackup;
@@ -83,6 +84,10 @@ pub(crate) struct Args {
     /// The key of that certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Seal secrets in the database with the key in this file; made if it is not there, and the same for all servers of a
+    /// database [default: server.key beside the database]
+    #[arg(long, value_name = "FILE")]
+    server_key: Option<PathBuf>,
     /// Speak HTTP without TLS: only on the loopback, for trying out
     #[arg(long, conflicts_with_all = ["tls_cert", "name"])]
     plain: bool,
@@ -129,7 +134,9 @@ impl Args {
             false => Some(self.open_gate(place, context, &store, &protection, &facade).await?),
         };
         let near = near(&facade, door.address());
-        let setup = Setup { store: store.clone(), door, protection, facade, clock, observer };
+        let key = self.server_key.clone().unwrap_or_else(|| place.key());
+        let seal = Seal::at(&key).doing(|| "cannot open secrets of the database".into())?;
+        let setup = Setup { store: store.clone(), door, protection, facade, seal, clock, observer };
         let running = setup.start();
         let link = link.map(|path| format!("{address}{path}"));
         say(output, &address, link.as_deref(), &fingerprint)?;
