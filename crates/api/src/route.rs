@@ -70,6 +70,10 @@ routes! {
     SignInPage = Get "/sign-in", Access::Anyone;
     /// Signing in.
     SignIn = Post "/sign-in", Access::Anyone;
+    /// Beginning to sign in by a passkey.
+    BeginPasskeySignIn = Post "/sign-in/passkey/begin", Access::Anyone;
+    /// Signing in by it.
+    PasskeySignIn = Post "/sign-in/passkey", Access::Anyone;
     /// Who came by a one-time link chooses a password.
     WelcomePage = Get "/welcome/{link}", Access::Anyone;
     /// Setting that password.
@@ -192,6 +196,12 @@ routes! {
     ConfirmFactor = Post "/settings/factor/confirm", Access::SignedIn;
     /// Going without it.
     RemoveFactor = Post "/settings/factor/remove", Access::SignedIn;
+    /// Beginning with a passkey.
+    BeginPasskey = Post "/settings/passkeys/begin", Access::SignedIn;
+    /// Adding it.
+    AddPasskey = Post "/settings/passkeys", Access::SignedIn;
+    /// A passkey opens nothing any more.
+    EndPasskey = Post "/settings/passkeys/{passkey}/end", Access::SignedIn;
     /// Ending one's session in another browser.
     EndSession = Post "/settings/sessions/{session}/end", Access::SignedIn;
     /// A new token for programs.

@@ -12,6 +12,7 @@ use crate::attempts::Attempts;
 use crate::calls::Calls;
 use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
+use crate::passkey::Passkeys;
 use crate::problem::Problem;
 use crate::seal::Seal;
 
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) facade: Facade,
     pub(crate) seal: Seal,
     pub(crate) attempts: Attempts,
+    pub(crate) passkeys: Passkeys,
     /// Agents and keepers that are connected.
     pub(crate) calls: Calls,
     pub(crate) rounds: Rounds,
@@ -67,7 +69,8 @@ impl App {
         stop: watch::Receiver<bool>,
     ) -> App {
         let (attempts, calls, rounds) = (Attempts::default(), Calls::default(), Rounds::default());
-        App(Arc::new(Shared { store, facade, seal, attempts, calls, rounds, clock, observer, stop }))
+        let passkeys = Passkeys::at(&facade.address);
+        App(Arc::new(Shared { store, facade, seal, attempts, passkeys, calls, rounds, clock, observer, stop }))
     }
 
     /// The time.

@@ -25,6 +25,7 @@ pub mod observer;
 mod page;
 mod pages;
 mod parts;
+mod passkey;
 mod password;
 mod problem;
 pub mod qr;

@@ -86,6 +86,8 @@ impl Just {
             "password" => done("Your password is changed. Your other sessions were ended.", None),
             "factor-on" => done("From now on a code of your phone is asked for at sign-in.", None),
             "factor-off" => done("Codes are not asked for any more.", None),
+            "passkey" => done("The passkey is added. You can sign in with it.", None),
+            "passkey-ended" => done("The passkey opens nothing any more. Remove it from your device, too.", None),
             "session-ended" => done("The session has ended: that browser must sign in again.", None),
             "token-ended" => done("The token opens nothing any more.", None),
             "code-ended" => done("The code opens nothing any more.", None),

@@ -13,6 +13,7 @@ pub(crate) mod machine_settings;
 pub(crate) mod messages;
 pub(crate) mod now;
 pub(crate) mod own;
+pub(crate) mod passkeys;
 pub(crate) mod people;
 pub(crate) mod plain;
 pub(crate) mod policies;

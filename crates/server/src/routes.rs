@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::frame;
 use crate::pages::{
     acts, alerts, audit, client, destinations, enrol, fleet, grants, machine, machine_settings, messages, now, own,
-    people, plain, policies, settings, sheet, sign_in, silence, snapshots, welcome,
+    passkeys, people, plain, policies, settings, sheet, sign_in, silence, snapshots, welcome,
 };
 use crate::{answer, assets, calls, join};
 
@@ -29,6 +29,8 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::Asset => get(assets::get),
         Route::SignInPage => get(sign_in::get),
         Route::SignIn => post(sign_in::post),
+        Route::BeginPasskeySignIn => post(passkeys::begin_sign_in),
+        Route::PasskeySignIn => post(passkeys::sign_in),
         Route::WelcomePage => get(welcome::get),
         Route::Welcome => post(welcome::post),
         Route::SignOut => post(sign_in::leave),
@@ -86,6 +88,9 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::BeginFactor => post(settings::begin_factor),
         Route::ConfirmFactor => post(settings::confirm_factor),
         Route::RemoveFactor => post(settings::remove_factor),
+        Route::BeginPasskey => post(passkeys::begin),
+        Route::AddPasskey => post(passkeys::add),
+        Route::EndPasskey => post(passkeys::end),
         Route::EndSession => post(settings::end_session),
         Route::MakeToken => post(settings::make_token),
         Route::EndToken => post(settings::end_token),

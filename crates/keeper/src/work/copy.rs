@@ -18,7 +18,7 @@ use repo::retention::Stored;
 use super::{Done, Site, leaving};
 use crate::reporter::Reporter;
 use crate::storage::{Believes, Place};
-use crate::{Error, Result, destination, recovery};
+use crate::{Error, Result, destination};
 
 pub(super) fn copy(site: &Site, destination: &Destination, reporter: &Reporter) -> Result<Done> {
     let place = destination::place_of(destination, site.machine, &site.shop.secrets)?;

@@ -90,12 +90,13 @@ fn written(server: &MailServer, to: &Person, letter: &Letter) -> Result<Message,
 }
 
 /// What is wrong with a certificate, as the TLS library says it, and in words.
-const CERTIFICATES: [(&str, &str); 3] = [
+const CERTIFICATES: [(&str, &str); 4] = [
     (
         "UnknownIssuer",
         "its certificate comes from nobody who is trusted here. If it has an authority of its own, give that authority's \
          certificate with the server's settings",
     ),
+    ("BadSignature", "its certificate was not signed by the authority that is trusted for it"),
     ("not valid for name", "its certificate is for another name"),
     ("Expired", "its certificate has ended"),
 ];

@@ -70,6 +70,9 @@ pub(crate) struct Browser {
     pub(crate) token: String,
 }
 
+/// A connection.
+pub(crate) type Stream = Box<dyn crate::caller::Wire>;
+
 /// What is asked.
 struct Request<'r> {
     method: &'r str,
@@ -149,8 +152,16 @@ impl Browser {
         std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
     }
 
+    /// Asks for what does not end; what comes is read by the caller.
+    pub(crate) async fn opens(&self, path: &str) -> Stream {
+        let text = self.written(&Request { method: "GET", path, headers: Vec::new(), body: String::new() });
+        let mut stream = self.connected().await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
     /// A connection, with TLS if there is something to trust.
-    pub(crate) async fn connected(&self) -> Box<dyn crate::caller::Wire> {
+    pub(crate) async fn connected(&self) -> Stream {
         let stream = TcpStream::connect(self.address).await.unwrap();
         match &self.trusted {
             None => Box::new(stream),

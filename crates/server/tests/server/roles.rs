@@ -62,6 +62,7 @@ impl Stage {
             ("policy", stage.policy().await.to_string()),
             ("session", SessionId::made(stage.shop.now(), drawn).to_string()),
             ("token", TokenId::made(stage.shop.now(), drawn).to_string()),
+            ("passkey", store::PasskeyId::made(stage.shop.now(), drawn).to_string()),
             ("job", job.to_string()),
             ("snapshot", "ab".repeat(32)),
             ("name", "none.css".into()),
@@ -120,17 +121,17 @@ impl Stage {
         id
     }
 
-    /// What a route ends is there once: it needs one of its own.
+    /// What routes end is there once: each gets one of its own.
     async fn prepare(&mut self, route: Route) {
-        let (name, fresh) = match route {
-            Route::EndCode => ("code", self.code().await.to_string()),
-            Route::RemovePolicy | Route::ApiRemovePolicy => ("policy", self.policy().await.to_string()),
-            Route::EndGrant | Route::ApiEndGrant => {
-                ("grant", self.shop.grant(OWNER, self.tenant, self.client, "other@example.org").await.to_string())
-            }
-            _ => return,
-        };
-        self.ids.insert(name, fresh);
+        let path = route.path();
+        if path.contains("{code}") {
+            self.ids.insert("code", self.code().await.to_string());
+        } else if path.contains("{policy}") {
+            self.ids.insert("policy", self.policy().await.to_string());
+        } else if path.contains("{grant}") {
+            let grant = self.shop.grant(OWNER, self.tenant, self.client, "other@example.org").await;
+            self.ids.insert("grant", grant.to_string());
+        }
     }
 
     fn path(&self, route: Route) -> String {

@@ -41,6 +41,19 @@ impl Shop {
         Shop::with(|_| Protection::Plain).await
     }
 
+    /// Without TLS, on the loopback, by a name: what browsers take passkeys for.
+    pub(crate) async fn named() -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("stead.db").display())).await.unwrap();
+        let mut shop = Shop::at(store, folder, |_| Protection::Plain).await;
+        shop.ends().await;
+        let door = Door::open("127.0.0.1:0".parse().unwrap(), &Protection::Plain).await.unwrap();
+        shop.address = door.address();
+        shop.origin = format!("http://localhost:{}", shop.address.port());
+        shop.running = Some(shop.setup(door, Protection::Plain).start());
+        shop
+    }
+
     /// With a certificate of its own authority.
     pub(crate) async fn with_tls() -> Shop {
         Shop::with(|folder| {

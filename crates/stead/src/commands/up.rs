@@ -10,6 +10,7 @@ pub(crate) mod local_keeper;
 mod own_backups;
 pub(crate) mod place;
 mod protect;
+mod scrubs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ use place::Place;
 /// directory, prints a one-time link to sign in with, and makes the first backup at once. Nothing is asked; the next
 /// start goes on with what is there. As one process of one user the parts are separate in name only.
 ///
-/// Not there yet: no certificate is fetched by ACME; passkeys are not offered. `stead backup` works without any server.
+/// Not there yet: no certificate is fetched by ACME. `stead backup` works without any server.
 ///
 /// Example: stead up
 /// Example: stead up ~/Documents /srv/shared

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::books::Books;
+use super::scrubs::{self, Scrubs};
 use crate::commands::gateway::place::{self, Below};
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
@@ -35,6 +36,7 @@ pub(super) struct Wish {
 /// A gateway that listens. It is closed, never dropped, inside a runtime.
 pub(super) struct Gate {
     server: Server,
+    scrubs: Scrubs,
 }
 
 impl Gate {
@@ -52,7 +54,11 @@ impl Gate {
 
     /// Takes nothing more, and waits a while for what is on its way.
     pub(super) async fn close(self) {
-        _ = spawn_blocking(move || self.server.stop()).await;
+        let closed = move || {
+            self.scrubs.end();
+            self.server.stop();
+        };
+        _ = spawn_blocking(closed).await;
     }
 }
 
@@ -65,7 +71,15 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     // A wrong location is told now and not to the first machine.
     let example: RepositoryName = "a".parse()?;
     place::storage(&context, &storage, &example)?;
-    let books = Arc::new(Books::new(store, runtime));
+    let books = Arc::new(Books::new(store.clone(), runtime.clone()));
+    let scrubs = scrubs::Wish {
+        books: Arc::clone(&books),
+        store,
+        runtime,
+        context: context.clone(),
+        storage: storage.clone(),
+        journals: state.join("scrub"),
+    };
     let (output, access, ledger) = (context.output(), Arc::clone(&books), books);
     let below = Arc::new(Below { context, data: storage });
     let mut options = Options::new(access, below, ledger, Arc::new(SystemClock), state.join("incoming"));
@@ -76,5 +90,5 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     };
     let limits = ConnectionLimits::default();
     let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter: None, limits })?;
-    Ok(Gate { server })
+    Ok(Gate { server, scrubs: Scrubs::begin(scrubs)? })
 }
