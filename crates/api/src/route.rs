@@ -57,6 +57,7 @@ const LOOK: Access = Access::May(Act::Do(Verb::Look));
 const BACK_UP: Access = Access::May(Act::Do(Verb::Backup));
 const RESTORE: Access = Access::May(Act::Do(Verb::Restore));
 const CONFIGURE: Access = Access::May(Act::Configure);
+const KEYS: Access = Access::May(Act::ExportKeys);
 const INVITE: Access = Access::May(Act::Invite);
 const GRANT: Access = Access::May(Act::ChangeGrants);
 
@@ -69,6 +70,10 @@ routes! {
     SignInPage = Get "/sign-in", Access::Anyone;
     /// Signing in.
     SignIn = Post "/sign-in", Access::Anyone;
+    /// Beginning to sign in by a passkey.
+    BeginPasskeySignIn = Post "/sign-in/passkey/begin", Access::Anyone;
+    /// Signing in by it.
+    PasskeySignIn = Post "/sign-in/passkey", Access::Anyone;
     /// Who came by a one-time link chooses a password.
     WelcomePage = Get "/welcome/{link}", Access::Anyone;
     /// Setting that password.
@@ -86,6 +91,10 @@ routes! {
     AddClient = Post "/clients", CONFIGURE;
     /// Holding back messages about a client.
     SilenceClient = Post "/clients/{client}/silence", CONFIGURE;
+    /// How a client's recovery sheet is printed, and what it opens.
+    Sheet = Get "/clients/{client}/sheet", KEYS;
+    /// Showing that somebody has it.
+    ConfirmSheet = Post "/clients/{client}/sheet", KEYS;
     /// A machine.
     Machine = Get "/machines/{machine}", LOOK;
     /// What a machine does now, as it changes.
@@ -187,6 +196,12 @@ routes! {
     ConfirmFactor = Post "/settings/factor/confirm", Access::SignedIn;
     /// Going without it.
     RemoveFactor = Post "/settings/factor/remove", Access::SignedIn;
+    /// Beginning with a passkey.
+    BeginPasskey = Post "/settings/passkeys/begin", Access::SignedIn;
+    /// Adding it.
+    AddPasskey = Post "/settings/passkeys", Access::SignedIn;
+    /// A passkey opens nothing any more.
+    EndPasskey = Post "/settings/passkeys/{passkey}/end", Access::SignedIn;
     /// Ending one's session in another browser.
     EndSession = Post "/settings/sessions/{session}/end", Access::SignedIn;
     /// A new token for programs.
@@ -236,6 +251,38 @@ routes! {
     ApiAcknowledge = Post "/api/v1/alerts/{alert}/acknowledge", CONFIGURE;
     /// Nobody has it any more.
     ApiRelease = Post "/api/v1/alerts/{alert}/release", CONFIGURE;
+    /// No run starts for a while.
+    ApiPause = Post "/api/v1/machines/{machine}/pause", CONFIGURE;
+    /// Runs start again.
+    ApiResume = Post "/api/v1/machines/{machine}/resume", CONFIGURE;
+    /// Clients, as JSON.
+    ApiClients = Get "/api/v1/clients", Access::SignedIn;
+    /// A new client.
+    ApiAddClient = Post "/api/v1/clients", CONFIGURE;
+    /// A new code that lets machines in.
+    ApiMakeCode = Post "/api/v1/codes", CONFIGURE;
+    /// Members, as JSON.
+    ApiPeople = Get "/api/v1/people", Access::SignedIn;
+    /// A new member.
+    ApiAddPerson = Post "/api/v1/people", INVITE;
+    /// A new one-time link for a member.
+    ApiPersonLink = Post "/api/v1/people/{person}/link", INVITE;
+    /// A member's role is another one.
+    ApiChangeRole = Post "/api/v1/people/{person}/role", INVITE;
+    /// Grants, as JSON.
+    ApiGrants = Get "/api/v1/grants", Access::SignedIn;
+    /// Giving a grant.
+    ApiGiveGrant = Post "/api/v1/grants", GRANT;
+    /// Ending a grant before its time.
+    ApiEndGrant = Post "/api/v1/grants/{grant}/end", GRANT;
+    /// Policies, as JSON.
+    ApiPolicies = Get "/api/v1/policies", CONFIGURE;
+    /// Saving a policy.
+    ApiSavePolicy = Post "/api/v1/policies", CONFIGURE;
+    /// Removing one that nobody has.
+    ApiRemovePolicy = Post "/api/v1/policies/{policy}/remove", CONFIGURE;
+    /// A firm's audit log, as JSON.
+    ApiAudit = Get "/api/v1/audit", CONFIGURE;
 }
 
 #[cfg(test)]

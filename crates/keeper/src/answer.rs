@@ -75,6 +75,7 @@ fn short(sites: &Sites, machine: &Kept, question: Question, asker: &Asker) -> Re
         Question::Search { text } => search::search(&site, &text),
         Question::Preview { snapshot, path } => preview::preview(&site, &snapshot, &path),
         Question::RecoverySheet { client } => sheet::sheet(&site, &client),
+        Question::ProveSheet { client, groups } => sheet::prove(&site, &client, &groups),
         Question::Fetch { .. } => Err(Error::Refused("a download is no short answer".into())),
     }
 }

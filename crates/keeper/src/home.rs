@@ -12,6 +12,7 @@
 //! | `catalogue/` | names of what is stored, sealed |
 //! | `cache/` | metadata of repositories, encrypted as they are |
 //! | `drills/` | room for restores that are practised |
+//! | `sheets/<client>` | recovery passwords, sealed |
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -28,7 +29,9 @@ impl Home {
     /// The directory, made if it is missing.
     pub fn at(path: impl Into<PathBuf>) -> Result<Home> {
         let home = Home(path.into());
-        for directory in [home.0.clone(), home.destinations(), home.cache(), home.catalogue(), home.drills()] {
+        for directory in
+            [home.0.clone(), home.destinations(), home.cache(), home.catalogue(), home.drills(), home.sheets()]
+        {
             make(&directory)?;
         }
         Ok(home)
@@ -84,6 +87,11 @@ impl Home {
         self.0.join("catalogue")
     }
 
+    /// Where recovery passwords are, sealed.
+    pub fn sheets(&self) -> PathBuf {
+        self.0.join("sheets")
+    }
+
     /// Where restores are practised.
     pub fn drills(&self) -> PathBuf {
         self.0.join("drills")
@@ -101,6 +109,24 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = create(&draft)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(Error::file("write", &draft))?;
     std::fs::rename(&draft, path).map_err(Error::file("write", path))?;
+    flush_names(path)
+}
+
+/// Writes a file as [`write_private`] does, unless there is one: then that stays. False if it was there.
+pub fn write_once(path: &Path, content: &[u8]) -> Result<bool> {
+    let draft = path.with_extension(format!("{}-{:?}", std::process::id(), std::thread::current().id()));
+    write_private(&draft, content)?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft).map_err(Error::file("remove", &draft))?;
+    match linked {
+        Ok(()) => flush_names(path).map(|()| true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::file("write", path)(error)),
+    }
+}
+
+/// Makes the names in a file's directory durable.
+fn flush_names(path: &Path) -> Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::file("write", path))
 }

@@ -22,6 +22,7 @@ use crate::keys::Keys;
 use crate::link::{Dial, Line, LinkError, Waits, call};
 use crate::memory::Memory;
 use crate::outlet::Outlet;
+use crate::recovery::Sheets;
 use crate::sites::Sites;
 use crate::status::{self, Contact, Running, Status};
 use crate::storage::{Access, Gateway, Stop};
@@ -143,8 +144,11 @@ impl Keeper {
     fn new(setup: Setup) -> Result<Keeper> {
         let Setup { home, keys, dial, version, clock, owner, workers, notice } = setup;
         let running = Running::begin(&home)?;
+        let (memory, sheets) = (Memory::open(&home.memory())?, Sheets::of(&home, &keys));
+        sheets.adopt(&memory)?;
         let shop = Arc::new(Shop {
-            memory: Memory::open(&home.memory())?,
+            memory,
+            sheets,
             vault: keys.vault().of("files"),
             secrets: home.destinations(),
             drills: home.drills(),

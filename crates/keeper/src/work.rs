@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::catalogue::Catalogues;
 use crate::memory::{Changes, Memory};
+use crate::recovery::Sheets;
 use crate::reporter::Reporter;
 use crate::storage::{Access, Believes, Place, Stop};
 use crate::vault::Vault;
@@ -54,6 +55,8 @@ pub struct Shop {
     pub memory: Memory,
     /// Opens what the keeper sealed for itself.
     pub vault: Vault,
+    /// Recovery passwords.
+    pub sheets: Sheets,
     /// Secrets of destinations.
     pub secrets: PathBuf,
     /// Room for practised restores.
@@ -116,7 +119,7 @@ pub fn run(site: &Site, work: &Work, reporter: &Reporter) -> Result<Done> {
 pub fn follow_up(site: &Site, enough: &dyn Fn() -> bool) -> Result<()> {
     let (repo, shop) = (site.open(Believes::Cache)?, &site.shop);
     if let Some(client) = site.client {
-        let password = recovery::password(&shop.memory, &shop.vault, client)?;
+        let password = shop.sheets.password(client)?;
         recovery::admit(&shop.memory, &repo, site.machine, client, &password, &site.key_origin())?;
     }
     shop.catalogues.of(site.machine, &shop.vault)?.update(&repo, &site.stop, enough).map(drop)

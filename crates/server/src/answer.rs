@@ -8,10 +8,10 @@ use api::answer::{
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
-use fleet::{AlertId, AlertState, MachineId, RunState, State, Subject};
+use fleet::{AlertState, MachineId, RunState, State, Subject};
 use serde::Deserialize;
 use store::{Card, FleetFilter};
-use utoipa::{IntoParams, OpenApi};
+use utoipa::{IntoParams, IntoResponses, OpenApi};
 
 use crate::app::App;
 use crate::pages::fleet::{mark_text, read_mark};
@@ -19,6 +19,10 @@ use crate::pages::{acts, row};
 use crate::problem::Problem;
 use crate::visitor::Caller;
 use crate::when::exact;
+
+pub(crate) mod firm;
+pub(crate) mod people;
+pub(crate) mod policies;
 
 /// Machines, runs and alerts in one answer.
 const MACHINES: u64 = 100;
@@ -31,23 +35,66 @@ const ALERTS: u64 = 200;
         title = "stead",
         description = "Who is safe, what runs, what needs somebody. Give a token as `Authorization: Bearer`."
     ),
-    paths(crate::join::enrol, fleet, machine, runs, back_up, alerts, acknowledge, release),
-    components(schemas(
-        Alert,
-        Alerts,
-        api::answer::Enrolled,
-        api::answer::Enrolment,
-        Fleet,
-        Light,
-        Machine,
-        MachineWithRuns,
-        AskedFor,
-        Told,
-        Run,
-        Runs
-    ))
+    paths(
+        crate::join::enrol,
+        fleet,
+        machine,
+        runs,
+        back_up,
+        alerts,
+        acknowledge,
+        release,
+        firm::pause,
+        firm::resume,
+        firm::clients,
+        firm::add_client,
+        firm::make_code,
+        firm::audit,
+        people::list,
+        people::add,
+        people::link,
+        people::role,
+        people::grants,
+        people::grant,
+        people::end_grant,
+        policies::list,
+        policies::save,
+        policies::remove,
+    )
 )]
 struct Described;
+
+/// How a request is refused, wherever that is not said otherwise.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers that are made of problems")]
+pub(crate) enum Refused {
+    /// The address cannot be understood.
+    #[response(status = 400)]
+    Address(#[to_schema] Told),
+    /// No token, or one that opens nothing.
+    #[response(status = 401)]
+    SignIn(#[to_schema] Told),
+    /// The token may see it and not do it.
+    #[response(status = 403)]
+    Forbidden(#[to_schema] Told),
+    /// Nothing of that name is within sight.
+    #[response(status = 404)]
+    NotFound(#[to_schema] Told),
+    /// Somebody was quicker, or it is not possible as things stand.
+    #[response(status = 409)]
+    Conflict(#[to_schema] Told),
+    /// More was sent than is taken.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] Told),
+    /// The request makes no sense.
+    #[response(status = 422)]
+    Invalid(#[to_schema] Told),
+}
+
+/// An identity in a path or a request; what is none names nothing.
+fn identity<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::NotFound)
+}
 
 /// `GET /health`
 pub(crate) async fn health() -> &'static str {
@@ -75,9 +122,7 @@ pub(crate) struct Asked {
 
 #[utoipa::path(get, path = "/api/v1/fleet", params(Asked), responses(
     (status = 200, description = "A page of machines, the worst first", body = Fleet),
-    (status = 400, description = "The address cannot be understood", body = Told),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
-    (status = 422, description = "There is no such state", body = Told),
+    Refused,
 ))]
 pub(crate) async fn fleet(
     Shared(app): Shared<App>,
@@ -128,16 +173,14 @@ fn of_light(light: &fleet::Light) -> Light {
 
 #[utoipa::path(get, path = "/api/v1/machines/{machine}", params(("machine" = String, Path, description = "Which")), responses(
     (status = 200, description = "The machine and its newest runs", body = MachineWithRuns),
-    (status = 400, description = "The address cannot be understood", body = Told),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
-    (status = 404, description = "No such machine within sight", body = Told),
+    Refused,
 ))]
 pub(crate) async fn machine(
     Shared(app): Shared<App>,
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<MachineWithRuns>, Problem> {
-    let id: MachineId = id.parse().map_err(|_| Problem::NotFound)?;
+    let id: MachineId = identity(&id)?;
     let view = app.store.within(&caller.scope);
     let machine = of_card(&view.card(id).await?);
     let zone = &app.facade.zone;
@@ -147,15 +190,14 @@ pub(crate) async fn machine(
 
 #[utoipa::path(get, path = "/api/v1/machines/{machine}/runs", params(("machine" = String, Path, description = "Which")), responses(
     (status = 200, description = "The machine's newest runs, the newest first", body = Runs),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
-    (status = 404, description = "No such machine within sight", body = Told),
+    Refused,
 ))]
 pub(crate) async fn runs(
     Shared(app): Shared<App>,
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Runs>, Problem> {
-    let id: MachineId = id.parse().map_err(|_| Problem::NotFound)?;
+    let id: MachineId = identity(&id)?;
     let view = app.store.within(&caller.scope);
     view.machine(id).await?;
     let runs = view.runs(id, RUNS).await?;
@@ -164,16 +206,14 @@ pub(crate) async fn runs(
 
 #[utoipa::path(post, path = "/api/v1/machines/{machine}/backup", params(("machine" = String, Path, description = "Which")), responses(
     (status = 202, description = "It is asked for; the machine begins when it can", body = AskedFor),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
-    (status = 403, description = "Not yours to ask for", body = Told),
-    (status = 404, description = "No such machine within sight", body = Told),
+    Refused,
 ))]
 pub(crate) async fn back_up(
     Shared(app): Shared<App>,
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<AskedFor>), Problem> {
-    let id: MachineId = id.parse().map_err(|_| Problem::NotFound)?;
+    let id: MachineId = identity(&id)?;
     let job = acts::ask_for_backup(&app, &caller, id, "").await?;
     Ok((StatusCode::ACCEPTED, Json(AskedFor { job: job.to_string() })))
 }
@@ -196,8 +236,7 @@ fn of_run(run: &fleet::Run, zone: &fleet::Zone) -> Run {
 
 #[utoipa::path(get, path = "/api/v1/alerts", responses(
     (status = 200, description = "What needs somebody, the newest first", body = Alerts),
-    (status = 400, description = "The address cannot be understood", body = Told),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
+    Refused,
 ))]
 pub(crate) async fn alerts(Shared(app): Shared<App>, Caller(caller): Caller) -> Result<Json<Alerts>, Problem> {
     let alerts = app.store.within(&caller.scope).open_alerts(ALERTS).await?;
@@ -224,38 +263,26 @@ fn of_alert(alert: &fleet::Alert) -> Alert {
 
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/acknowledge", params(("alert" = String, Path, description = "Which")), responses(
     (status = 204, description = "It is yours; it may be said twice"),
-    (status = 400, description = "The address cannot be understood", body = Told),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
-    (status = 403, description = "Not yours to handle", body = Told),
-    (status = 404, description = "No such alert within sight", body = Told),
-    (status = 409, description = "Somebody else has it, or it is closed", body = Told),
+    Refused,
 ))]
 pub(crate) async fn acknowledge(
     Shared(app): Shared<App>,
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.store.within(&caller.scope).acknowledge(alert_id(&id)?).await?;
+    app.store.within(&caller.scope).acknowledge(identity(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/release", params(("alert" = String, Path, description = "Which")), responses(
     (status = 204, description = "It is open again"),
-    (status = 400, description = "The address cannot be understood", body = Told),
-    (status = 401, description = "No token, or one that opens nothing", body = Told),
-    (status = 403, description = "Not yours to handle", body = Told),
-    (status = 404, description = "No such alert within sight", body = Told),
-    (status = 409, description = "You do not have it", body = Told),
+    Refused,
 ))]
 pub(crate) async fn release(
     Shared(app): Shared<App>,
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.store.within(&caller.scope).release(alert_id(&id)?).await?;
+    app.store.within(&caller.scope).release(identity(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn alert_id(text: &str) -> Result<AlertId, Problem> {
-    text.parse().map_err(|_| Problem::NotFound)
 }

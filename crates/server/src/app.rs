@@ -12,7 +12,9 @@ use crate::attempts::Attempts;
 use crate::calls::Calls;
 use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
+use crate::passkey::Passkeys;
 use crate::problem::Problem;
+use crate::seal::Seal;
 
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -46,7 +48,9 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) facade: Facade,
+    pub(crate) seal: Seal,
     pub(crate) attempts: Attempts,
+    pub(crate) passkeys: Passkeys,
     /// Agents and keepers that are connected.
     pub(crate) calls: Calls,
     pub(crate) rounds: Rounds,
@@ -59,12 +63,14 @@ impl App {
     pub(crate) fn new(
         store: Store,
         facade: Facade,
+        seal: Seal,
         clock: Clock,
         observer: Observer,
         stop: watch::Receiver<bool>,
     ) -> App {
         let (attempts, calls, rounds) = (Attempts::default(), Calls::default(), Rounds::default());
-        App(Arc::new(Shared { store, facade, attempts, calls, rounds, clock, observer, stop }))
+        let passkeys = Passkeys::at(&facade.address);
+        App(Arc::new(Shared { store, facade, seal, attempts, passkeys, calls, rounds, clock, observer, stop }))
     }
 
     /// The time.

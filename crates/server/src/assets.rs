@@ -33,6 +33,8 @@ static LIVE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("live", "js", "text/javascript", include_bytes!("../assets/live.js")));
 static COPY: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("copy", "js", "text/javascript", include_bytes!("../assets/copy.js")));
+static PASSKEY: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("passkey", "js", "text/javascript", include_bytes!("../assets/passkey.js")));
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("stead", "svg", "image/svg+xml", include_bytes!("../assets/stead.svg")));
 
@@ -51,6 +53,11 @@ pub(crate) fn copy() -> String {
     COPY.address()
 }
 
+/// Address of the module that asks the browser for passkeys.
+pub(crate) fn passkey() -> String {
+    PASSKEY.address()
+}
+
 /// Address of the picture in a browser's tab.
 pub(crate) fn icon() -> String {
     ICON.address()
@@ -58,7 +65,7 @@ pub(crate) fn icon() -> String {
 
 /// `GET /assets/{name}`
 pub(crate) async fn get(Path(name): Path<String>) -> Result<Response, Problem> {
-    let all = [&*STYLE, &*LIVE, &*COPY, &*ICON];
+    let all = [&*STYLE, &*LIVE, &*COPY, &*PASSKEY, &*ICON];
     let asset = all.into_iter().find(|asset| asset.name == name).ok_or(Problem::NotFound)?;
     let headers: [(HeaderName, String); 2] = [
         (header::CONTENT_TYPE, format!("{}; charset=utf-8", asset.kind)),

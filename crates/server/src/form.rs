@@ -32,6 +32,18 @@ impl<T: DeserializeOwned> FromRequest<App> for Open<T> {
     }
 }
 
+/// What a program sends as JSON; who asks is found out before.
+pub(crate) struct Sent<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Sent<T>, Problem> {
+        let read = serde_json::from_slice(&body(request).await?);
+        Ok(Sent(read.map_err(|error| Problem::Invalid(format!("The request cannot be read: {error}.")))?))
+    }
+}
+
 #[derive(Deserialize)]
 struct Token {
     token: String,

@@ -4,7 +4,7 @@ use qrcode::render::svg::Color;
 use qrcode::{EcLevel, QrCode};
 
 /// An SVG element; none if the text is too long for a code.
-pub(crate) fn svg(text: &str) -> Option<String> {
+pub fn svg(text: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
     let svg = code.render::<Color<'_>>().min_dimensions(200, 200).build();
     // Within a page the declaration of the XML file has no place.

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::frame;
 use crate::pages::{
     acts, alerts, audit, client, destinations, enrol, fleet, grants, machine, machine_settings, messages, now, own,
-    people, plain, policies, settings, sign_in, silence, snapshots, welcome,
+    passkeys, people, plain, policies, settings, sheet, sign_in, silence, snapshots, welcome,
 };
 use crate::{answer, assets, calls, join};
 
@@ -29,6 +29,8 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::Asset => get(assets::get),
         Route::SignInPage => get(sign_in::get),
         Route::SignIn => post(sign_in::post),
+        Route::BeginPasskeySignIn => post(passkeys::begin_sign_in),
+        Route::PasskeySignIn => post(passkeys::sign_in),
         Route::WelcomePage => get(welcome::get),
         Route::Welcome => post(welcome::post),
         Route::SignOut => post(sign_in::leave),
@@ -37,6 +39,8 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::Client => get(client::get),
         Route::AddClient => post(client::add),
         Route::SilenceClient => post(silence::client),
+        Route::Sheet => get(sheet::get),
+        Route::ConfirmSheet => post(sheet::confirm),
         Route::Machine => get(machine::get),
         Route::MachineLive => get(now::live),
         Route::PauseMachine => post(machine::pause),
@@ -84,6 +88,9 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::BeginFactor => post(settings::begin_factor),
         Route::ConfirmFactor => post(settings::confirm_factor),
         Route::RemoveFactor => post(settings::remove_factor),
+        Route::BeginPasskey => post(passkeys::begin),
+        Route::AddPasskey => post(passkeys::add),
+        Route::EndPasskey => post(passkeys::end),
         Route::EndSession => post(settings::end_session),
         Route::MakeToken => post(settings::make_token),
         Route::EndToken => post(settings::end_token),
@@ -107,5 +114,21 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::ApiAlerts => get(answer::alerts),
         Route::ApiAcknowledge => post(answer::acknowledge),
         Route::ApiRelease => post(answer::release),
+        Route::ApiPause => post(answer::firm::pause),
+        Route::ApiResume => post(answer::firm::resume),
+        Route::ApiClients => get(answer::firm::clients),
+        Route::ApiAddClient => post(answer::firm::add_client),
+        Route::ApiMakeCode => post(answer::firm::make_code),
+        Route::ApiPeople => get(answer::people::list),
+        Route::ApiAddPerson => post(answer::people::add),
+        Route::ApiPersonLink => post(answer::people::link),
+        Route::ApiChangeRole => post(answer::people::role),
+        Route::ApiGrants => get(answer::people::grants),
+        Route::ApiGiveGrant => post(answer::people::grant),
+        Route::ApiEndGrant => post(answer::people::end_grant),
+        Route::ApiPolicies => get(answer::policies::list),
+        Route::ApiSavePolicy => post(answer::policies::save),
+        Route::ApiRemovePolicy => post(answer::policies::remove),
+        Route::ApiAudit => get(answer::firm::audit),
     }
 }

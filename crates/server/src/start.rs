@@ -11,6 +11,7 @@ use crate::app::{App, Clock, Facade};
 use crate::authority::Certificate;
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
+use crate::seal::Seal;
 use crate::{calls, due, judge, notify, routes};
 
 /// A certificate of ours is good for 397 days, and replaced much earlier.
@@ -26,6 +27,8 @@ pub struct Setup {
     pub protection: Protection,
     /// How it is known.
     pub facade: Facade,
+    /// What secrets in the database are sealed with; the same for all servers of a database.
+    pub seal: Seal,
     /// What the time is.
     pub clock: Clock,
     /// Who is told what is wrong.
@@ -43,7 +46,7 @@ pub struct Running {
 impl Setup {
     /// Begins to answer, on the runtime that this is called in.
     pub fn start(self) -> Running {
-        let Setup { store, door, protection, facade, clock, observer } = self;
+        let Setup { store, door, protection, facade, seal, clock, observer } = self;
         let (stop, stopped) = watch::channel(false);
         let renews = match protection {
             Protection::Tls(certificate) if certificate.is_own() => {
@@ -51,7 +54,7 @@ impl Setup {
             }
             _ => None,
         };
-        let app = App::new(store, facade, clock, observer, stopped.clone());
+        let app = App::new(store, facade, seal, clock, observer, stopped.clone());
         let tasks = vec![
             tokio::spawn(judge::run(app.clone())),
             tokio::spawn(due::run(app.clone())),

@@ -316,6 +316,17 @@ entity!(tokens, "tokens", {
     ends: i64,
 });
 
+entity!(passkeys, "passkeys", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    person: Uuid,
+    credential: Vec<u8>,
+    name: String,
+    document: String,
+    made: i64,
+    used: Option<i64>,
+});
+
 entity!(grants, "grants", {
     #[sea_orm(primary_key, auto_increment = false)]
     id: Uuid,

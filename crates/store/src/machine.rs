@@ -34,6 +34,15 @@ pub enum MachineChange {
     Release,
 }
 
+/// Who can be asked to do something for a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tended {
+    /// An agent of ours runs on it; else it brings what plain restic makes, by itself.
+    pub by_agent: bool,
+    /// A keeper has the key of its repository.
+    pub by_keeper: bool,
+}
+
 /// Why a machine is not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
@@ -59,6 +68,22 @@ pub(crate) fn machine(row: &machines::Model) -> Result<Machine> {
     })
 }
 
+/// A change as the audit log says it.
+fn words(change: &MachineChange, name: &str) -> String {
+    match change {
+        MachineChange::Name(name) => format!("to {name}"),
+        MachineChange::Class(class) => format!("class: {}", class.word()),
+        MachineChange::Site(Some(site)) => format!("site: {site}"),
+        MachineChange::Site(None) => "no site".into(),
+        MachineChange::Policy(Some(policy)) => format!("policy {policy}"),
+        MachineChange::Policy(None) => "no policy".into(),
+        MachineChange::Limits(Some(limits)) => format!("limits of its own: {limits:?}"),
+        MachineChange::Limits(None) => "the limits of its class".into(),
+        MachineChange::Pause(Some(pause)) => format!("until {}: {}", pause.until, pause.reason),
+        MachineChange::Pause(None) | MachineChange::Retire | MachineChange::Release => name.to_owned(),
+    }
+}
+
 impl View<'_> {
     /// A machine.
     pub async fn machine(&self, id: MachineId) -> Result<Machine> {
@@ -69,6 +94,12 @@ impl View<'_> {
     pub async fn quarantine(&self, id: MachineId) -> Result<Option<Quarantine>> {
         let why = self.machine_row(id).await?.quarantined;
         Ok(why.map(|why| Quarantine { machine: id, why }))
+    }
+
+    /// Who can be asked to do something for a machine.
+    pub async fn tended(&self, id: MachineId) -> Result<Tended> {
+        let row = self.machine_row(id).await?;
+        Ok(Tended { by_agent: row.identity.is_some(), by_keeper: row.sealed_key.is_some() })
     }
 
     /// The key of a machine's repository, sealed to the keeper. That it was asked for is in the log.
@@ -101,7 +132,7 @@ impl View<'_> {
         new: &mut machines::ActiveModel,
         change: MachineChange,
     ) -> Result<(&'static str, String)> {
-        let detail = format!("{change:?}");
+        let detail = words(&change, &old.name);
         match change {
             MachineChange::Name(name) => {
                 new.name = Set(name);
@@ -113,9 +144,9 @@ impl View<'_> {
                 new.site = Set(site.map(SiteId::uuid));
             }
             MachineChange::Policy(to) => {
-                self.may_have_policy(txn, old, to).await?;
+                let name = self.may_have_policy(txn, old, to).await?;
                 new.policy = Set(to.map(PolicyId::uuid));
-                return Ok(("machine policy", detail));
+                return Ok(("machine policy", name.unwrap_or(detail)));
             }
             MachineChange::Limits(limits) => new.limits = Set(written_if("limits", limits.as_ref())?),
             MachineChange::Pause(pause) => {
@@ -143,14 +174,23 @@ impl View<'_> {
     }
 
     /// A policy of the same tenant; another one that keeps backups otherwise needs leave for that.
-    async fn may_have_policy<C: ConnectionTrait>(&self, txn: &C, old: &Machine, to: Option<PolicyId>) -> Result<()> {
+    /// Its name.
+    async fn may_have_policy<C: ConnectionTrait>(
+        &self,
+        txn: &C,
+        old: &Machine,
+        to: Option<PolicyId>,
+    ) -> Result<Option<String>> {
         let new = match to {
-            Some(to) => Some(policy::one(txn, to, old.tenant).await?.keep),
+            Some(to) => Some(policy::one(txn, to, old.tenant).await?),
             None => None,
         };
-        let Some(from) = old.policy else { return Ok(()) };
-        let before = policy::one(txn, from, old.tenant).await?.keep;
-        self.may_change_keep(old.tenant, &before, &new.unwrap_or_default())
+        let (name, keep) = new.map(|policy| (policy.name, policy.keep)).unzip();
+        if let Some(from) = old.policy {
+            let before = policy::one(txn, from, old.tenant).await?.keep;
+            self.may_change_keep(old.tenant, &before, &keep.unwrap_or_default())?;
+        }
+        Ok(name)
     }
 
     async fn machine_row(&self, id: MachineId) -> Result<machines::Model> {

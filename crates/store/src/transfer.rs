@@ -11,8 +11,8 @@ use sea_orm::{
 
 use crate::entity::{
     alerts, audit, clients, codes, copies, days_in_use, destinations, drills, grants, heartbeats, jobs,
-    keeper_accounts, keepers, links, machines, memberships, notifications, people, policies, receipts, received_days,
-    repositories, runs, sessions, settings, silences, sites, tenants, tokens,
+    keeper_accounts, keepers, links, machines, memberships, notifications, passkeys, people, policies, receipts,
+    received_days, repositories, runs, sessions, settings, silences, sites, tenants, tokens,
 };
 use crate::{Error, Result, Store};
 
@@ -58,6 +58,7 @@ macro_rules! tables {
             sessions,
             links,
             tokens,
+            passkeys,
             grants,
             audit,
             settings

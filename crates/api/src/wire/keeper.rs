@@ -231,10 +231,17 @@ pub enum Question {
         /// The path.
         path: String,
     },
-    /// The recovery password of a client whose machines these are; told to who may see it, and made if there is none.
+    /// What the recovery sheet of a client opens; it is made if there is none. Its password is told to nobody.
     RecoverySheet {
         /// The client, a UUID.
         client: String,
+    },
+    /// Whether somebody has the sheet.
+    ProveSheet {
+        /// The client, a UUID.
+        client: String,
+        /// The two groups of it that [`Answer::RecoverySheet`] asks for, as they were typed.
+        groups: [String; 2],
     },
 }
 
@@ -277,14 +284,19 @@ pub enum Answer {
         /// Bytes of the whole file.
         size: u64,
     },
-    /// What opens all of a client's repositories with restic.
+    /// What the recovery sheet of a client opens.
     RecoverySheet {
-        /// The password.
-        password: String,
+        /// Which two groups prove that somebody has it, counted from 1; always the same two of a client.
+        asks: [u8; 2],
         /// The machines whose repositories it opens.
         opens: Vec<MachineId>,
         /// The machines whose repositories it does not open yet, and why.
         missing: Vec<(MachineId, String)>,
+    },
+    /// Whether the groups that were typed are those of the sheet.
+    SheetProved {
+        /// They are.
+        right: bool,
     },
 }
 

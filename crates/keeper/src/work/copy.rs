@@ -18,7 +18,7 @@ use repo::retention::Stored;
 use super::{Done, Site, leaving};
 use crate::reporter::Reporter;
 use crate::storage::{Believes, Place};
-use crate::{Error, Result, destination, recovery};
+use crate::{Error, Result, destination};
 
 pub(super) fn copy(site: &Site, destination: &Destination, reporter: &Reporter) -> Result<Done> {
     let place = destination::place_of(destination, site.machine, &site.shop.secrets)?;
@@ -85,7 +85,7 @@ fn open_there(site: &Site, place: &Place, from: &Repository) -> Result<(Arc<Repo
 fn password(site: &Site) -> Result<zeroize::Zeroizing<String>> {
     let unknown = "the server did not say whose machine this is, so no recovery password would open the copy";
     let client = site.client.ok_or_else(|| Error::Refused(unknown.into()))?;
-    recovery::password(&site.shop.memory, &site.shop.vault, client)
+    site.shop.sheets.password(client)
 }
 
 fn like(site: &Site, from: &Repository) -> InitOptions {

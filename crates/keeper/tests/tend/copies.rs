@@ -30,7 +30,7 @@ fn copy_of(house: &House) -> PathBuf {
 
 /// Stock restic with the client's recovery password.
 fn with_sheet(house: &House, repository: &std::path::Path, args: &[&str]) -> String {
-    let password = recovery::password(&house.shop().memory, &house.shop().vault, house.client).unwrap();
+    let password = house.shop().sheets.password(house.client).unwrap();
     let mut command = house.restic.repository_command(repository);
     let output = command.env("RESTIC_PASSWORD", password.as_str()).args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -97,7 +97,7 @@ fn a_recovery_password_opens_the_machines_own_repository_with_stock_restic_and_i
     let site = house.site(Stop::default());
     let repo = site.open(Believes::Cache).unwrap();
     let shop = house.shop();
-    let password = recovery::password(&shop.memory, &shop.vault, house.client).unwrap();
+    let password = shop.sheets.password(house.client).unwrap();
     for _ in 0..3 {
         recovery::admit(&shop.memory, &repo, house.machine, house.client, &password, &site.key_origin()).unwrap();
     }

@@ -14,6 +14,7 @@ use repo::lock::LockOwner;
 use stead_keeper::catalogue::Catalogues;
 use stead_keeper::home::Home;
 use stead_keeper::memory::Memory;
+use stead_keeper::recovery::Sheets;
 use stead_keeper::reporter::Reporter;
 use stead_keeper::storage::{Access, Gateway, Stop};
 use stead_keeper::vault::Vault;
@@ -71,6 +72,7 @@ impl House {
         let shop = Arc::new(Shop {
             memory: Memory::open(&home.memory()).expect("memory"),
             vault: Vault::new(&[7; 32]),
+            sheets: Sheets::at(home.sheets(), &Vault::new(&[7; 32])),
             secrets: home.destinations(),
             drills: home.drills(),
             catalogues: Catalogues::at(home.catalogue()),

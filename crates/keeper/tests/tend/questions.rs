@@ -66,14 +66,22 @@ fn a_recovery_sheet_opens_the_repository_with_stock_restic() {
     let keeper = Running::start(&front, &house);
     let machine = keeper.kept(&house);
     let mut line = keeper.call(&mut front, &house);
-    let question = || Question::RecoverySheet { client: house.client.to_string() };
-    let sheet = line.ask(1, &machine, question());
-    let Ok(Answer::RecoverySheet { password, opens, missing }) = sheet else { panic!("{sheet:?}") };
-    assert_eq!((opens, missing), (vec![house.machine], vec![]));
+    let client = house.client.to_string();
+    let sheet = line.ask(1, &machine, Question::RecoverySheet { client: client.clone() });
+    let Ok(Answer::RecoverySheet { asks, opens, missing }) = &sheet else { panic!("{sheet:?}") };
+    assert_eq!((opens, missing), (&vec![house.machine], &vec![]));
+    // What is printed on the keeper's machine while it runs.
+    let password = keeper.sheets().password(house.client).unwrap();
     let mut restic = house.restic.repository_command(&house.repository());
-    assert!(restic.env("RESTIC_PASSWORD", &password).arg("snapshots").output().unwrap().status.success());
-    let Ok(Answer::RecoverySheet { password: same, .. }) = line.ask(2, &machine, question()) else { panic!() };
-    assert_eq!(same, password);
+    assert!(restic.env("RESTIC_PASSWORD", &*password).arg("snapshots").output().unwrap().status.success());
+    let words: Vec<_> = password.split(' ').collect();
+    let groups = asks.map(|group| words[usize::from(group) - 1].to_owned());
+    let prove = |groups| Question::ProveSheet { client: client.clone(), groups };
+    assert_eq!(line.ask(2, &machine, prove(groups.clone())), Ok(Answer::SheetProved { right: true }));
+    let [first, _] = groups;
+    assert_eq!(line.ask(3, &machine, prove([first, "0000".into()])), Ok(Answer::SheetProved { right: false }));
+    assert_eq!(line.ask(4, &machine, Question::RecoverySheet { client: client.clone() }), sheet);
+    assert!(!format!("{sheet:?}").contains(words[0]), "nobody on the line learns it");
 }
 
 /// The most memory that this process had, in bytes.

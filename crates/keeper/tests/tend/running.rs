@@ -9,6 +9,7 @@ use repo::Cancel;
 use repo::lock::LockOwner;
 use stead_keeper::home::Home;
 use stead_keeper::keys::{Keys, Opener, Public};
+use stead_keeper::recovery::Sheets;
 use stead_keeper::{Dial, Setup, run};
 
 use crate::front::{Front, Line, Repositories, kept};
@@ -18,6 +19,7 @@ use crate::house::House;
 pub(crate) struct Running {
     stop: Cancel,
     thread: Option<JoinHandle<()>>,
+    home: Home,
     pub(crate) public: Public,
 }
 
@@ -40,7 +42,7 @@ impl Running {
             false => Keys::init(&home.keys(), &opener),
         };
         let keys = keys.expect("keys");
-        let public = keys.public();
+        let (public, own) = (keys.public(), home.clone());
         let setup = Setup {
             home,
             keys,
@@ -54,13 +56,19 @@ impl Running {
         let stop = Cancel::default();
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || run(setup, &stopped).expect("a keeper that ends well"));
-        Running { stop, thread: Some(thread), public }
+        Running { stop, thread: Some(thread), home: own, public }
     }
 
     /// Its next call.
     pub(crate) fn call(&self, front: &mut Front, house: &House) -> Line {
         let at = Repositories { address: &house.gateway.address, account: "", credential: "" };
         front.call(&self.public.identity, &at)
+    }
+
+    /// The recovery sheets, as a command beside the keeper has them.
+    pub(crate) fn sheets(&self) -> Sheets {
+        let opener = Opener::File(self.home.key_file());
+        Sheets::of(&self.home, &Keys::open(&self.home.keys(), &opener).expect("keys"))
     }
 
     /// The machine of a house, as it is named to this keeper.

@@ -7,7 +7,9 @@ use fleet::TenantId;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::observer::Event;
 use crate::problem::Problem;
+use crate::seal::Seal;
 
 /// The name of the setting.
 pub(crate) const SETTING: &str = "messages";
@@ -16,6 +18,23 @@ pub(crate) const SETTING: &str = "messages";
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Kept(pub(crate) String);
+
+impl Kept {
+    /// As it is stored.
+    pub(crate) fn close(&mut self, seal: &Seal, about: &str) -> Result<(), Problem> {
+        self.0 = seal.close(about, &self.0)?;
+        Ok(())
+    }
+
+    /// As it was given. What another key sealed is gone: that is told, and it is empty.
+    pub(crate) fn open(&mut self, app: &App, about: &str) {
+        self.0 = app.seal.open(about, &self.0).unwrap_or_else(|| {
+            let why = "the server's key file is another one than it was sealed with; it must be given again";
+            app.observe(Event::Problem(format!("cannot open the {about}: {why}")));
+            String::new()
+        });
+    }
+}
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +79,9 @@ pub(crate) struct MailServer {
     pub(crate) password: Kept,
     /// The address that messages come from.
     pub(crate) from: String,
+    /// The authority (PEM) that alone its certificate may come from; empty: one that the system trusts.
+    #[serde(default)]
+    pub(crate) authority: String,
 }
 
 /// A program that is told everything.
@@ -105,18 +127,31 @@ pub(crate) struct Firm {
 impl Firm {
     /// A tenant's; nothing set up where nobody did.
     pub(crate) async fn load(app: &App, tenant: TenantId) -> Result<Firm, Problem> {
-        Firm::read(app.store.system().setting_of_tenant(tenant, SETTING).await?.as_deref())
+        let mut firm = Firm::read(app.store.system().setting_of_tenant(tenant, SETTING).await?.as_deref())?;
+        for (what, kept) in firm.secrets() {
+            kept.open(app, &format!("{what} of {tenant}"));
+        }
+        Ok(firm)
     }
 
-    /// As it is stored.
-    pub(crate) fn read(stored: Option<&str>) -> Result<Firm, Problem> {
+    fn read(stored: Option<&str>) -> Result<Firm, Problem> {
         let Some(stored) = stored else { return Ok(Firm::default()) };
         serde_json::from_str(stored).map_err(|error| Problem::internal("read how messages are sent", error))
     }
 
-    /// As it is stored.
-    pub(crate) fn written(&self) -> Result<String, Problem> {
-        serde_json::to_string(self).map_err(|error| Problem::internal("write how messages are sent", error))
+    /// As it is stored: secrets are sealed.
+    pub(crate) fn written(&self, seal: &Seal, tenant: TenantId) -> Result<String, Problem> {
+        let mut firm = self.clone();
+        for (what, kept) in firm.secrets() {
+            kept.close(seal, &format!("{what} of {tenant}"))?;
+        }
+        serde_json::to_string(&firm).map_err(|error| Problem::internal("write how messages are sent", error))
+    }
+
+    /// What nobody else may have, and what it is.
+    fn secrets(&mut self) -> impl Iterator<Item = (&'static str, &mut Kept)> {
+        let mail = self.mail.as_mut().map(|mail| ("mail password", &mut mail.password));
+        mail.into_iter().chain(self.webhook.as_mut().map(|webhook| ("webhook key", &mut webhook.secret)))
     }
 }
 
@@ -133,9 +168,18 @@ mod tests {
             user: "stead".into(),
             password: Kept("sesame".into()),
             from: "stead@example.org".into(),
+            authority: String::new(),
         };
         let firm = Firm { mail: Some(mail), ..Firm::default() };
         assert!(!format!("{firm:?}").contains("sesame"));
-        assert_eq!(Firm::read(Some(&firm.written().unwrap())).unwrap(), firm);
+        let room = tempfile::tempdir().unwrap();
+        let (seal, tenant) = (Seal::at(&room.path().join("key")).unwrap(), TenantId::new(fleet::Uuid::nil()));
+        let written = firm.written(&seal, tenant).unwrap();
+        assert!(!written.contains("sesame"), "{written}");
+        let mut read = Firm::read(Some(&written)).unwrap();
+        for (what, kept) in read.secrets() {
+            kept.0 = seal.open(&format!("{what} of {tenant}"), &kept.0).unwrap();
+        }
+        assert_eq!(read, firm);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use continuity::Person;
 use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::firm::{Inside, MailServer, Protection};
@@ -43,8 +43,8 @@ fn mailer(
     address: SocketAddr,
 ) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
     let tls = match server.protection {
-        Protection::Tls => Tls::Wrapper(TlsParameters::new(server.host.clone())?),
-        Protection::Starttls => Tls::Required(TlsParameters::new(server.host.clone())?),
+        Protection::Tls => Tls::Wrapper(trust(server)?),
+        Protection::Starttls => Tls::Required(trust(server)?),
         Protection::Plain => Tls::None,
     };
     let mut mailer = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.ip().to_string())
@@ -55,6 +55,18 @@ fn mailer(
         mailer = mailer.credentials(Credentials::new(server.user.clone(), server.password.0.clone()));
     }
     Ok(mailer.build())
+}
+
+/// What its certificate must be of: its name, by its own authority alone where it has one.
+fn trust(server: &MailServer) -> Result<TlsParameters, lettre::transport::smtp::Error> {
+    let wanted = TlsParameters::builder(server.host.clone());
+    match server.authority.as_str() {
+        "" => wanted.build(),
+        pem => {
+            let authority = Certificate::from_pem(pem.as_bytes())?;
+            wanted.certificate_store(CertificateStore::None).add_root_certificate(authority).build()
+        }
+    }
 }
 
 fn written(server: &MailServer, to: &Person, letter: &Letter) -> Result<Message, Unsent> {
@@ -77,6 +89,18 @@ fn written(server: &MailServer, to: &Person, letter: &Letter) -> Result<Message,
     Ok(message.body(letter.text())?)
 }
 
+/// What is wrong with a certificate, as the TLS library says it, and in words.
+const CERTIFICATES: [(&str, &str); 4] = [
+    (
+        "UnknownIssuer",
+        "its certificate comes from nobody who is trusted here. If it has an authority of its own, give that authority's \
+         certificate with the server's settings",
+    ),
+    ("BadSignature", "its certificate was not signed by the authority that is trusted for it"),
+    ("not valid for name", "its certificate is for another name"),
+    ("Expired", "its certificate has ended"),
+];
+
 /// An error with its causes; the library's own words say little.
 fn words(error: &lettre::transport::smtp::Error) -> String {
     let mut words = error.to_string();
@@ -88,7 +112,8 @@ fn words(error: &lettre::transport::smtp::Error) -> String {
         }
         next = source.source();
     }
-    words
+    let known = CERTIFICATES.iter().find(|(sign, _)| words.contains("certificate") && words.contains(sign));
+    known.map_or_else(|| words.clone(), |(_, meant)| format!("{meant} ({words})"))
 }
 
 #[cfg(test)]
@@ -100,7 +125,8 @@ mod tests {
 
     fn server(protection: Protection, host: &str) -> MailServer {
         let (user, password) = (String::new(), Kept::default());
-        MailServer { host: host.into(), port: 25, protection, user, password, from: "stead@example.org".into() }
+        let (from, authority) = ("stead@example.org".into(), String::new());
+        MailServer { host: host.into(), port: 25, protection, user, password, from, authority }
     }
 
     #[tokio::test]

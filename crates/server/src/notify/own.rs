@@ -8,6 +8,7 @@ use super::firm::Kept;
 use super::sending::Way;
 use crate::app::App;
 use crate::problem::Problem;
+use crate::seal::Seal;
 
 /// The name of the setting.
 pub(crate) const SETTING: &str = "messages";
@@ -37,20 +38,31 @@ impl Default for Own {
     }
 }
 
+fn about(person: PersonId) -> String {
+    format!("ntfy token of {person}")
+}
+
 impl Own {
     /// A person's.
     pub(crate) async fn load(app: &App, person: PersonId) -> Result<Own, Problem> {
-        match app.store.system().setting_of_person(person, SETTING).await? {
-            None => Ok(Own::default()),
-            Some(stored) => {
-                serde_json::from_str(&stored).map_err(|error| Problem::internal("read how somebody is told", error))
-            }
+        let Some(stored) = app.store.system().setting_of_person(person, SETTING).await? else {
+            return Ok(Own::default());
+        };
+        let read = serde_json::from_str(&stored);
+        let mut own: Own = read.map_err(|error| Problem::internal("read how somebody is told", error))?;
+        if let Some(topic) = &mut own.ntfy {
+            topic.token.open(app, &about(person));
         }
+        Ok(own)
     }
 
-    /// As it is stored.
-    pub(crate) fn written(&self) -> Result<String, Problem> {
-        serde_json::to_string(self).map_err(|error| Problem::internal("write how somebody is told", error))
+    /// As it is stored: the token is sealed.
+    pub(crate) fn written(&self, seal: &Seal, person: PersonId) -> Result<String, Problem> {
+        let mut own = self.clone();
+        if let Some(topic) = &mut own.ntfy {
+            topic.token.close(seal, &about(person))?;
+        }
+        serde_json::to_string(&own).map_err(|error| Problem::internal("write how somebody is told", error))
     }
 
     /// Each way that they want.

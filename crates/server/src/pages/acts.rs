@@ -32,6 +32,9 @@ pub(crate) async fn back_up(
     Ok(see(&Just::at(&format!("/machines/{id}"), "asked", id)))
 }
 
+/// Why a machine without an agent is asked for nothing.
+const NO_AGENT: &str = "Plain restic backs this machine up, by its own script: nothing can be asked of it from here.";
+
 /// Asks for a backup; the job.
 pub(crate) async fn ask_for_backup(
     app: &App,
@@ -50,13 +53,16 @@ async fn ask(
     kind: JobKind,
     (request, order): (&str, &Order),
 ) -> Result<JobId, Problem> {
-    let now = app.now();
+    let (now, view) = (app.now(), app.store.within(&visitor.scope));
+    if !view.tended(machine).await?.by_agent {
+        return Err(Problem::Conflict(NO_AGENT.into()));
+    }
     let id = JobId::made(now, app.random()?);
     let request: String = request.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
     let request = if request.is_empty() { id.to_string() } else { request };
     let key = JobKey::requested(machine, kind, &request);
     let orders = serde_json::to_string(order).map_err(|error| Problem::internal("write an order", error))?;
-    let job = app.store.within(&visitor.scope).ask_for(&NewJob { id, machine, kind, key, due: now, orders }).await?;
+    let job = view.ask_for(&NewJob { id, machine, kind, key, due: now, orders }).await?;
     app.calls.soon.notify_one();
     Ok(job)
 }

@@ -31,9 +31,31 @@ struct ClientPage {
     group: Option<Group>,
     may_enrol: bool,
     custody: &'static str,
-    sheet: String,
+    sheet: Option<Sheet>,
+    may_have_keys: bool,
     silences: Vec<silence::Held>,
     may_silence: bool,
+}
+
+/// Whether the recovery sheet is at hand.
+struct Sheet {
+    sentence: String,
+    is_confirmed: bool,
+}
+
+impl Sheet {
+    /// None where there is none to have.
+    fn of(app: &App, client: &Client) -> Option<Sheet> {
+        let sentence = match client.sheet_confirmed {
+            Some(at) => format!("The recovery sheet is at hand: confirmed {}.", clock(at, &app.facade.zone)),
+            None => {
+                "Nobody has shown yet that the recovery sheet is at hand. Without it, backups are lost with the keys."
+                    .into()
+            }
+        };
+        let is_confirmed = client.sheet_confirmed.is_some();
+        (client.custody == KeyCustody::Managed).then_some(Sheet { sentence, is_confirmed })
+    }
 }
 
 /// `GET /clients/{client}`
@@ -58,10 +80,8 @@ pub(crate) async fn get(
         group,
         may_enrol: may,
         custody: client.custody.sentence(),
-        sheet: match client.sheet_confirmed {
-            Some(at) => format!("The recovery sheet is at hand: confirmed {}.", clock(at, &app.facade.zone)),
-            None => "Nobody has confirmed yet that the recovery sheet is at hand.".into(),
-        },
+        sheet: Sheet::of(&app, &client),
+        may_have_keys: visitor.scope.reach(Act::ExportKeys).client(id, client.tenant),
         silences,
         may_silence: may,
         id,
@@ -79,17 +99,30 @@ pub(crate) struct New {
 
 /// `POST /clients`
 pub(crate) async fn add(State(app): State<App>, Signed(visitor, form): Signed<New>) -> Result<Response, Problem> {
-    let name = form.name.trim();
-    let zone = match Zone::named(form.zone.trim()) {
+    match new(&app, &visitor, form.tenant, &form.name, &form.zone).await? {
+        Ok(id) => Ok(see(&format!("/enrol?client={id}&said=client&of={id}"))),
+        Err(wrong) => enrol::again(&app, &visitor, &form.name, &form.zone, &wrong).await,
+    }
+}
+
+/// Adds a client; or what is wrong, in a sentence.
+pub(crate) async fn new(
+    app: &App,
+    visitor: &Visitor,
+    tenant: TenantId,
+    name: &str,
+    zone: &str,
+) -> Result<Result<ClientId, String>, Problem> {
+    let name = name.trim();
+    let zone = match Zone::named(zone.trim()) {
         Ok(zone) if !name.is_empty() && name.chars().count() <= 100 => zone,
-        Ok(_) => return enrol::again(&app, &visitor, &form.name, &form.zone, "A client needs a name.").await,
-        Err(error) => return enrol::again(&app, &visitor, &form.name, &form.zone, &sentence(&error)).await,
+        Ok(_) => return Ok(Err("A client needs a name of at most 100 characters.".into())),
+        Err(error) => return Ok(Err(sentence(&error))),
     };
-    let id = ClientId::made(app.now(), app.random()?);
-    let custody = KeyCustody::default();
-    let client = Client { id, tenant: form.tenant, name: name.to_owned(), zone, custody, sheet_confirmed: None };
+    let (id, custody) = (ClientId::made(app.now(), app.random()?), KeyCustody::default());
+    let client = Client { id, tenant, name: name.to_owned(), zone, custody, sheet_confirmed: None };
     app.store.within(&visitor.scope).add_client(&client).await?;
-    Ok(see(&format!("/enrol?client={id}&said=client&of={id}")))
+    Ok(Ok(id))
 }
 
 /// An error's words as a sentence.

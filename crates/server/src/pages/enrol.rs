@@ -172,18 +172,42 @@ fn machines(count: u64) -> String {
     if count == 1 { "one machine".into() } else { format!("{count} machines") }
 }
 
+/// A code that is wanted.
 #[derive(Deserialize)]
 pub(crate) struct Wish {
-    client: ClientId,
-    class: MachineClass,
-    uses: u64,
-    hours: u16,
+    pub(crate) client: ClientId,
+    pub(crate) class: MachineClass,
+    pub(crate) uses: u64,
+    pub(crate) hours: u16,
     #[serde(default)]
-    policy: String,
+    pub(crate) policy: String,
+}
+
+/// A code that was made.
+pub(crate) struct Fresh {
+    pub(crate) id: CodeId,
+    pub(crate) text: String,
+    pub(crate) expires: jiff::Timestamp,
 }
 
 /// `POST /enrol`
 pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<Wish>) -> Result<Response, Problem> {
+    let Fresh { text, expires, .. } = fresh(&app, &visitor, &wish).await?;
+    let qr = qr::svg(&format!("{}/enrol#{text}", app.facade.address));
+    let made = Made {
+        command: command(&app, &text),
+        client: app.store.within(&visitor.scope).client(wish.client).await?.name,
+        code: text,
+        uses: machines(wish.uses),
+        ends: clock(expires, &app.facade.zone),
+        qr: qr.ok_or_else(|| Problem::broken("draw a QR code"))?,
+    };
+    page(&app, &visitor, StatusCode::OK, Beside { code: Some(made), client: Some(wish.client), ..Beside::default() })
+        .await
+}
+
+/// Makes a code.
+pub(crate) async fn fresh(app: &App, visitor: &Visitor, wish: &Wish) -> Result<Fresh, Problem> {
     let (id, now) = (CodeId::made(app.now(), app.random()?), app.now());
     let hours = i64::from(wish.hours.min(31 * 24));
     let expires = now.checked_add(hours.hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
@@ -195,25 +219,13 @@ pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<W
     let new = NewCode { id, client: wish.client, class: wish.class, policy, uses: wish.uses, expires };
     let view = app.store.within(&visitor.scope);
     match view.add_code(&new, &Secret::received(&code::as_meant(&text))).await {
-        Err(store::Error::Conflict(why)) => return Err(Problem::Invalid(sentence(&why))),
-        made => made?,
+        Err(store::Error::Conflict(why)) => Err(Problem::Invalid(sentence(&why))),
+        made => Ok(made.map(|()| Fresh { id, text, expires })?),
     }
-    let qr = qr::svg(&format!("{}/enrol#{text}", app.facade.address));
-    let command = command(&app, &text);
-    let made = Made {
-        command,
-        client: view.client(wish.client).await?.name,
-        code: text,
-        uses: machines(wish.uses),
-        ends: clock(expires, &app.facade.zone),
-        qr: qr.ok_or_else(|| Problem::broken("draw a QR code"))?,
-    };
-    page(&app, &visitor, StatusCode::OK, Beside { code: Some(made), client: Some(wish.client), ..Beside::default() })
-        .await
 }
 
 /// What is typed at the machine.
-fn command(app: &App, code: &str) -> String {
+pub(crate) fn command(app: &App, code: &str) -> String {
     let pin = match app.facade.fingerprint.as_str() {
         "" => String::new(),
         fingerprint => format!(" --fingerprint {fingerprint}"),

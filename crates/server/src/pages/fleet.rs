@@ -96,6 +96,15 @@ pub(crate) async fn get(
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// What there is to know in one sentence, and how many machines stand how.
+#[derive(Template)]
+#[template(path = "counts.html")]
+struct CountsPart {
+    sentence: String,
+    checked: String,
+    chips: Vec<Chip>,
+}
+
 /// The machines of a page, as they are again and again.
 #[derive(Template)]
 #[template(path = "machines.html")]
@@ -110,33 +119,45 @@ pub(crate) async fn live(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     // Refused now rather than in the stream.
-    machines(&app, &visitor, &asked).await?;
+    parts(&app, &visitor, &asked).await?;
     let stream = regions(app.clone(), visitor, asked).take_until(Box::pin(now::over(app)));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
 }
 
-/// The machines whenever one of them changed; ends when they can be read no more.
+/// Counts and machines whenever one of them changed; ends when they can be read no more.
 fn regions(app: App, visitor: Visitor, asked: Asked) -> impl Stream<Item = Result<Event, Infallible>> {
-    let start = (app, visitor, asked, String::new());
-    stream::unfold(start, move |(app, visitor, asked, shown)| async move {
+    let start = (app, visitor, asked, [String::new(), String::new()]);
+    stream::unfold(start, move |(app, visitor, asked, mut shown)| async move {
         loop {
             tokio::time::sleep(LOOK).await;
             let visitor_now = visitor.again(&app).await.ok()?;
-            let html = machines(&app, &visitor_now, &asked).await.ok()?;
-            if shown != html {
-                let event = Event::default().event("region").data(html.replace('\r', " "));
-                return Some((Ok(event), (app, visitor, asked, html)));
+            let now = parts(&app, &visitor_now, &asked).await.ok()?;
+            // One at a time; the other comes next. What is gone altogether stays until the page is loaded again.
+            let changed = (0..now.len()).find(|part| shown[*part] != now[*part] && !now[*part].is_empty());
+            if let Some(part) = changed {
+                let html = now[part].replace('\r', " ");
+                shown[part].clone_from(&now[part]);
+                return Some((Ok(Event::default().event(PARTS[part]).data(html)), (app, visitor, asked, shown)));
             }
         }
     })
 }
 
-async fn machines(app: &App, visitor: &Visitor, asked: &Asked) -> Result<String, Problem> {
+/// What the page's script knows the parts by, in this order.
+const PARTS: [&str; 2] = ["counts", "region"];
+
+async fn parts(app: &App, visitor: &Visitor, asked: &Asked) -> Result<[String; 2], Problem> {
     let view = app.store.within(&visitor.scope);
     let mark = asked.after.as_deref().and_then(read_mark);
     let page = view.fleet(&asked.filter(), mark.as_ref(), MACHINES).await?;
     let groups = row::groups(&page.cards, &view.clients().await?);
-    Machines { groups }.render().map_err(|error| Problem::internal("fill a page", error))
+    let counts = CountsPart {
+        sentence: row::sentence(&page.counts),
+        checked: checked(&page.cards, app),
+        chips: chips(&page.counts, asked.filter().state),
+    };
+    let filled = |html: askama::Result<String>| html.map_err(|error| Problem::internal("fill a page", error));
+    Ok([filled(counts.render())?, filled(Machines { groups }.render())?])
 }
 
 /// Where the same machines are told as they change.

@@ -40,6 +40,7 @@ struct MachinePage {
     about: String,
     now: Now,
     lights: Vec<LightLine>,
+    by_agent: bool,
     policy: Vec<String>,
     pause: Option<String>,
     may_pause: bool,
@@ -105,7 +106,7 @@ pub(crate) async fn get(
     let client = view.client(machine.client).await?;
     let runs: Vec<Run> = view.runs(id, RUNS).await?.into_iter().map(|row| row.run).collect();
     let may = |act: Act| visitor.scope.reach(act).machine(id, machine.client, machine.tenant);
-    let looked_after = machine.retired.is_none();
+    let (looked_after, tended) = (machine.retired.is_none(), view.tended(id).await?);
     let page = MachinePage {
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &just),
         address: format!("/machines/{id}"),
@@ -114,11 +115,12 @@ pub(crate) async fn get(
         about: about(&machine, &card, &app),
         now: Now::of(&runs, &client.zone, app.now()),
         lights: card.lights.iter().map(|light| light_line(light, &card)).collect(),
+        by_agent: tended.by_agent,
         policy: policy(&view, &machine, &visitor).await?,
         pause: machine.pause.as_ref().filter(|pause| pause.holds(app.now())).map(|pause| pause_words(pause, &app)),
         may_pause: may(Act::Configure) && looked_after,
-        may_back_up: may(Act::Do(Verb::Backup)) && looked_after,
-        may_restore: may(Act::Do(Verb::Restore)),
+        may_back_up: may(Act::Do(Verb::Backup)) && looked_after && tended.by_agent,
+        may_restore: may(Act::Do(Verb::Restore)) && (tended.by_agent || tended.by_keeper),
         request: hex::encode(app.random()?),
         quarantine: view.quarantine(id).await?.map(|found| found.why),
         jobs: jobs(&view, &machine, &visitor, &app).await?,
@@ -306,15 +308,26 @@ pub(crate) async fn pause(
     Path(id): Path<MachineId>,
     Signed(visitor, wish): Signed<Wish>,
 ) -> Result<Response, Problem> {
-    let reason = wish.reason.trim();
-    if reason.is_empty() || !(1..=31 * 24).contains(&wish.hours) {
+    pause_for(&app, &visitor, id, &wish.reason, wish.hours).await?;
+    Ok(see(&Just::at(&format!("/machines/{id}"), "paused", id)))
+}
+
+/// Pauses a machine for some hours.
+pub(crate) async fn pause_for(
+    app: &App,
+    visitor: &Visitor,
+    id: MachineId,
+    reason: &str,
+    hours: u16,
+) -> Result<(), Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > 200 || !(1..=31 * 24).contains(&hours) {
         return Err(Problem::Invalid("A pause has a reason, and an end within 31 days.".into()));
     }
     let from = app.now();
-    let until = from.checked_add(i64::from(wish.hours).hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
+    let until = from.checked_add(i64::from(hours).hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
     let pause = Pause { by: visitor.person.actor(), reason: reason.to_owned(), from, until };
-    change(&app, &visitor, id, MachineChange::Pause(Some(pause))).await?;
-    Ok(see(&Just::at(&format!("/machines/{id}"), "paused", id)))
+    change(app, visitor, id, MachineChange::Pause(Some(pause))).await
 }
 
 /// `POST /machines/{machine}/resume`
@@ -327,7 +340,8 @@ pub(crate) async fn resume(
     Ok(see(&Just::at(&format!("/machines/{id}"), "resumed", id)))
 }
 
-async fn change(app: &App, visitor: &Visitor, id: MachineId, change: MachineChange) -> Result<(), Problem> {
+/// Changes a machine, and judges it at once.
+pub(crate) async fn change(app: &App, visitor: &Visitor, id: MachineId, change: MachineChange) -> Result<(), Problem> {
     app.store.within(&visitor.scope).change_machine(id, change).await?;
     crate::judge::at_once(app, id).await
 }

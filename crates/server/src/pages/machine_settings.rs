@@ -30,6 +30,7 @@ struct SettingsPage {
     policies: Vec<(String, String, bool)>,
     usual: String,
     is_retired: bool,
+    by_agent: bool,
 }
 
 /// What is typed; limits that are empty are those of the class.
@@ -168,6 +169,7 @@ async fn page(
         policies: policies.into_iter().map(|found| choice(found.id.to_string(), found.name, &form.policy)).collect(),
         usual: usual(machine.class),
         is_retired: machine.retired.is_some(),
+        by_agent: view.tended(machine.id).await?.by_agent,
         form,
     };
     Ok((status, show(&page)?).into_response())

@@ -176,7 +176,8 @@ pub(crate) async fn save(State(app): State<App>, Signed(visitor, typed): Signed<
     let has_token = old.ntfy.as_ref().is_some_and(|topic| !topic.token.0.is_empty());
     match typed.meant(old, inside(&app, &visitor).await?) {
         Ok(own) => {
-            app.store.within(&visitor.scope).set_my_setting(SETTING, &own.written()?).await?;
+            let written = own.written(&app.seal, visitor.person.id)?;
+            app.store.within(&visitor.scope).set_my_setting(SETTING, &written).await?;
             Ok(see(&Just::at("/settings/messages", "messages", 0)))
         }
         Err(wrong) => {

@@ -20,8 +20,11 @@ use crate::visitor::{self, Visitor};
 use crate::when::clock;
 
 /// Why no link is made.
-const ELSEWHERE: &str = "They have an account that opens another firm's machines too, and sign in as usual. If they \
+pub(crate) const ELSEWHERE: &str = "They have an account that opens another firm's machines too, and sign in as usual. If they \
                          cannot, the operator of this server makes them a link: `stead server link`.";
+
+/// What a person is made of.
+pub(crate) const NO_PERSON: &str = "A person has a name and an e-mail address.";
 
 /// How long a one-time link is good.
 const LINK_HOURS: i64 = 72;
@@ -33,7 +36,7 @@ struct PeoplePage {
     sentence: String,
     tenants: Vec<TenantPanel>,
     verbs: Vec<(String, &'static str)>,
-    link: Option<Link>,
+    link: Option<ShownLink>,
     wrong: Option<String>,
     typed_name: String,
     typed_email: String,
@@ -41,7 +44,20 @@ struct PeoplePage {
 }
 
 /// A one-time link that was just made.
-struct Link {
+pub(crate) struct Link {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) ends: jiff::Timestamp,
+}
+
+impl Link {
+    fn shown(self, app: &App) -> ShownLink {
+        ShownLink { name: self.name, address: self.address, ends: clock(self.ends, &app.facade.zone) }
+    }
+}
+
+/// The same on a page.
+struct ShownLink {
     name: String,
     address: String,
     ends: String,
@@ -77,7 +93,7 @@ struct GrantLine {
 /// What a page of people shows beside the usual.
 #[derive(Default)]
 struct Beside {
-    link: Option<Link>,
+    link: Option<ShownLink>,
     wrong: Option<String>,
     typed_name: String,
     typed_email: String,
@@ -115,7 +131,7 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
     }
     let page = PeoplePage {
         frame: Frame::new("People", Place::People, visitor, &beside.just),
-        sentence: sentence(&given, app),
+        sentence: sentence(&tenants, &given, app),
         tenants,
         verbs: grants::verbs(),
         link: beside.link,
@@ -127,12 +143,16 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
     Ok((status, show(&page)?).into_response())
 }
 
-fn sentence(given: &[Grant], app: &App) -> String {
+fn sentence(tenants: &[TenantPanel], given: &[Grant], app: &App) -> String {
     let now = app.now();
-    match given.iter().filter(|grant| grant.holds(now)).count() {
-        0 => "No grant holds now.".into(),
+    let grants = match given.iter().filter(|grant| grant.holds(now)).count() {
+        0 => "no grant holds now.".into(),
         1 => "1 grant holds now.".into(),
         more => format!("{more} grants hold now."),
+    };
+    match tenants.iter().map(|tenant| tenant.members.len()).sum::<usize>() {
+        1 => format!("You are the only member; {grants}"),
+        members => format!("{members} members; {grants}"),
     }
 }
 
@@ -212,18 +232,35 @@ pub(crate) struct New {
 
 /// `POST /people`
 pub(crate) async fn add(State(app): State<App>, Signed(visitor, form): Signed<New>) -> Result<Response, Problem> {
-    let (name, email) = (form.name.trim(), form.email.trim());
+    let role = role_of(&form.role)?;
+    let Some(id) = invite(&app, &visitor, (&form.name, &form.email), form.tenant, role).await? else {
+        let beside = Beside {
+            wrong: Some(NO_PERSON.into()),
+            typed_name: form.name,
+            typed_email: form.email,
+            ..Beside::default()
+        };
+        return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await;
+    };
+    give_link(&app, &visitor, id).await
+}
+
+/// Adds a member; none if name or address are none.
+pub(crate) async fn invite(
+    app: &App,
+    visitor: &Visitor,
+    (name, email): (&str, &str),
+    tenant: TenantId,
+    role: Role,
+) -> Result<Option<PersonId>, Problem> {
+    let (name, email) = (name.trim(), email.trim());
     let is_address = email.len() <= 200 && email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
     if name.is_empty() || name.chars().count() > 100 || !is_address || email.contains(char::is_whitespace) {
-        let wrong = Some("A person has a name and an e-mail address.".into());
-        let beside = Beside { wrong, typed_name: form.name, typed_email: form.email, ..Beside::default() };
-        return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await;
+        return Ok(None);
     }
-    let role = role_of(&form.role)?;
     let id = PersonId::made(app.now(), app.random()?);
     let person = Person { id, name: name.to_owned(), email: email.to_owned() };
-    let id = app.store.within(&visitor.scope).invite(&person, form.tenant, role).await?;
-    give_link(&app, &visitor, id).await
+    Ok(Some(app.store.within(&visitor.scope).invite(&person, tenant, role).await?))
 }
 
 #[derive(Deserialize)]
@@ -266,14 +303,24 @@ pub(crate) async fn link(
     give_link(&app, &visitor, id).await
 }
 
-/// A link opens the account, all of it: only who invites people in every firm that the account reaches makes one.
 async fn give_link(app: &App, asker: &Visitor, id: PersonId) -> Result<Response, Problem> {
+    match new_link(app, asker, id).await? {
+        Some(link) => {
+            page(app, asker, StatusCode::OK, Beside { link: Some(link.shown(app)), ..Beside::default() }).await
+        }
+        None => refuse(app, asker, ELSEWHERE).await,
+    }
+}
+
+/// A link opens the account, all of it: only who invites people in every firm that the account reaches makes one. None: it
+/// reaches others.
+pub(crate) async fn new_link(app: &App, asker: &Visitor, id: PersonId) -> Result<Option<Link>, Problem> {
     let (system, now) = (app.store.system(), app.now());
     let holder = system.scope(id, now).await?.ok_or(Problem::NotFound)?;
     let tenants = visitor::tenants(&holder);
     match tenants.iter().filter(|tenant| asker.scope.may(Act::Invite, **tenant)).count() {
         0 => return Err(Problem::NotFound),
-        ours if ours < tenants.len() => return refuse(app, asker, ELSEWHERE).await,
+        ours if ours < tenants.len() => return Ok(None),
         _ => {}
     }
     let secret = Secret::random();
@@ -284,7 +331,5 @@ async fn give_link(app: &App, asker: &Visitor, id: PersonId) -> Result<Response,
         system.record(tenant, &actor, now, "person link", &id.to_string(), &holder.actor().name).await?;
     }
     let address = format!("{}/welcome/{}", app.facade.address, secret.text());
-    let name = holder.actor().name.clone();
-    let link = Some(Link { name, address, ends: clock(ends, &app.facade.zone) });
-    page(app, asker, StatusCode::OK, Beside { link, ..Beside::default() }).await
+    Ok(Some(Link { name: holder.actor().name.clone(), address, ends }))
 }

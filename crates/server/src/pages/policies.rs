@@ -18,7 +18,8 @@ use crate::pages::client::sentence;
 use crate::problem::{Problem, see};
 use crate::visitor::Visitor;
 
-use form::{Fields, PolicyForm};
+use form::Fields;
+pub(crate) use form::PolicyForm;
 
 #[derive(Template)]
 #[template(path = "policies.html")]
@@ -136,7 +137,7 @@ pub(crate) async fn new(
 }
 
 /// A policy that this visitor may change.
-async fn mine(app: &App, visitor: &Visitor, id: PolicyId) -> Result<Policy, Problem> {
+pub(crate) async fn mine(app: &App, visitor: &Visitor, id: PolicyId) -> Result<Policy, Problem> {
     let view = app.store.within(&visitor.scope);
     let mut is_seen = false;
     for tenant in view.tenants().await?.into_iter().filter(|tenant| visitor.scope.may(Act::LOOK, tenant.id)) {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use fleet::{Client, ClientId, State};
+use fleet::{Client, ClientId, KeyCustody, State};
 use store::{Card, Counts};
 
 use crate::parts::{self, Bar28, Mark};
@@ -65,6 +65,10 @@ pub(crate) fn groups(cards: &[Card], clients: &[Client]) -> Vec<Group> {
             1 => "1 machine here".into(),
             more => format!("{more} machines here"),
         };
+        let client = clients.iter().find(|client| client.id == group.id);
+        if client.is_some_and(|client| client.custody == KeyCustody::Managed && client.sheet_confirmed.is_none()) {
+            group.about += ", recovery sheet not confirmed";
+        }
     }
     groups
 }

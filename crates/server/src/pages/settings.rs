@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use continuity::Act;
 use jiff::ToSpan;
 use serde::Deserialize;
-use store::{Secret, Session, SessionId, Token, TokenId};
+use store::{Passkey, PasskeyId, Secret, Session, SessionId, Token, TokenId};
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -33,6 +33,8 @@ struct SettingsPage {
     wrong: Option<String>,
     setup: Option<Setup>,
     has_factor: bool,
+    may_have_passkeys: bool,
+    passkeys: Vec<PasskeyLine>,
     sessions: Vec<SessionLine>,
     tokens: Vec<TokenLine>,
     new_token: Option<String>,
@@ -44,6 +46,12 @@ struct SettingsPage {
 struct Setup {
     qr: String,
     letters: String,
+}
+
+struct PasskeyLine {
+    id: PasskeyId,
+    name: String,
+    about: String,
 }
 
 struct SessionLine {
@@ -98,6 +106,8 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
         wrong: beside.wrong,
         setup: beside.setup,
         has_factor: known.is_some_and(|known| known.totp.is_some()),
+        may_have_passkeys: app.passkeys.are_possible(),
+        passkeys: view.passkeys().await?.iter().map(|passkey| passkey_line(passkey, app)).collect(),
         sessions: sessions.iter().map(|session| session_line(session, visitor, app)).collect(),
         tokens: tokens.iter().map(|token| token_line(token, app)).collect(),
         new_token: beside.new_token,
@@ -116,6 +126,15 @@ fn roles(visitor: &Visitor) -> &'static str {
         (_, _, true) => "You see what was opened to you.",
         _ => "Nothing here is open to you: a role or a grant has ended, or was never given.",
     }
+}
+
+fn passkey_line(passkey: &Passkey, app: &App) -> PasskeyLine {
+    let (now, added) = (app.now(), When::past(passkey.made, app.now()).words);
+    let about = match passkey.used {
+        Some(used) => format!("Added {added}, last used {}.", When::past(used, now).words),
+        None => format!("Added {added}, never used."),
+    };
+    PasskeyLine { id: passkey.id, name: passkey.name.clone(), about }
 }
 
 fn session_line(session: &Session, visitor: &Visitor, app: &App) -> SessionLine {

@@ -25,6 +25,7 @@ struct SignInPage {
     next: String,
     email: String,
     wrong: Option<String>,
+    by_passkey: bool,
 }
 
 #[derive(Deserialize)]
@@ -34,18 +35,19 @@ pub(crate) struct Asked {
 }
 
 /// `GET /sign-in`
-pub(crate) async fn get(Query(asked): Query<Asked>) -> Result<Response, Problem> {
-    page(StatusCode::OK, &asked.next, "", None)
+pub(crate) async fn get(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    page(&app, StatusCode::OK, &asked.next, "", None)
 }
 
-fn page(status: StatusCode, next: &str, email: &str, wrong: Option<String>) -> Result<Response, Problem> {
+fn page(app: &App, status: StatusCode, next: &str, email: &str, wrong: Option<String>) -> Result<Response, Problem> {
     let frame = Frame::outside("Sign in");
-    let page = SignInPage { frame, next: within(next).to_owned(), email: email.to_owned(), wrong };
+    let by_passkey = app.passkeys.are_possible();
+    let page = SignInPage { frame, next: within(next).to_owned(), email: email.to_owned(), wrong, by_passkey };
     Ok((status, show(&page)?).into_response())
 }
 
 /// An address on this server; anything else leads to the fleet.
-fn within(next: &str) -> &str {
+pub(crate) fn within(next: &str) -> &str {
     let is_ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r', '\t']);
     if is_ours { next } else { "/" }
 }
@@ -81,7 +83,7 @@ pub(crate) async fn post(
         _ => {
             app.observe(Event::Refused { from: peer.ip().to_string() });
             let wrong = "The address, the password or the code is wrong.".to_owned();
-            page(StatusCode::UNAUTHORIZED, &form.next, &form.email, Some(wrong))
+            page(&app, StatusCode::UNAUTHORIZED, &form.next, &form.email, Some(wrong))
         }
     }
 }

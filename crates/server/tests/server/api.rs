@@ -32,7 +32,10 @@ async fn the_api_answers_as_its_description_says_whatever_is_asked() {
         let mut asking = Command::new(&program);
         let folder = tempfile::tempdir().unwrap();
         asking.current_dir(folder.path()).arg("run").arg(format!("{}/api/v1/openapi.json", shop.origin));
-        asking.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]);
+        asking.args([
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ]);
         asking.args(["--max-examples", "40", "--phases", "examples,coverage,fuzzing", "--no-color"]);
         if let Some(bearer) = bearer {
             asking.args(["--header", &format!("Authorization: Bearer {bearer}")]);

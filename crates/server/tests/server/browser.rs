@@ -70,6 +70,9 @@ pub(crate) struct Browser {
     pub(crate) token: String,
 }
 
+/// A connection.
+pub(crate) type Stream = Box<dyn crate::caller::Wire>;
+
 /// What is asked.
 struct Request<'r> {
     method: &'r str,
@@ -128,6 +131,15 @@ impl Browser {
         (answer.status, serde_json::from_str(&answer.text).unwrap_or_default())
     }
 
+    /// Sends JSON with a token, as a program does; the status of the answer.
+    pub(crate) async fn send_json(&self, path: &str, token: Option<&str>, body: &serde_json::Value) -> u16 {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(bearer.iter().map(|bearer| ("authorization", bearer.as_str())));
+        let text = self.written(&Request { method: "POST", path, headers, body: body.to_string() });
+        exchange(self.connected().await, &text).await.status
+    }
+
     /// How something is answered, by cookie or by token; what follows the head is not waited for.
     pub(crate) async fn status(&self, method: &str, path: &str, token: Option<&str>) -> u16 {
         let bearer = token.map(|token| format!("Bearer {token}"));
@@ -140,8 +152,16 @@ impl Browser {
         std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
     }
 
+    /// Asks for what does not end; what comes is read by the caller.
+    pub(crate) async fn opens(&self, path: &str) -> Stream {
+        let text = self.written(&Request { method: "GET", path, headers: Vec::new(), body: String::new() });
+        let mut stream = self.connected().await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
     /// A connection, with TLS if there is something to trust.
-    pub(crate) async fn connected(&self) -> Box<dyn crate::caller::Wire> {
+    pub(crate) async fn connected(&self) -> Stream {
         let stream = TcpStream::connect(self.address).await.unwrap();
         match &self.trusted {
             None => Box::new(stream),

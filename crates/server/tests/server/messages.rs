@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 
 use continuity::Role;
 use fleet::{AlertId, AlertKey, ClientId, Condition, Finding, MachineId, Observation, Subject, TenantId};
+use jiff::SignedDuration;
 
 use crate::browser::Browser;
-use crate::post::{Hook, Hooked, Ntfy, PostOffice, header, until};
+use crate::post::{Hook, Hooked, Line, Ntfy, Papers, PostOffice, header, until};
+use crate::process::Process;
 use crate::shop::{PASSWORD, Shop};
 
 const JIM: &str = "jim@example.org";
@@ -75,6 +77,15 @@ impl Stage {
             Vec::new()
         };
         self.shop.store.system().on_board(self.tenant, now, change).await.unwrap();
+    }
+
+    /// Makes this the firm's mail server and sends a test; what the page says.
+    async fn posts(&mut self, post: &PostOffice, protection: &str, authority: &str) -> String {
+        let port = post.port.to_string();
+        let fields = [("host", "localhost"), ("port", port.as_str()), ("protection", protection), ("user", "")];
+        let rest = [("password", ""), ("from", "stead@example.org"), ("authority", authority)];
+        self.save("/messages/mail", &[&fields[..], &rest[..]].concat()).await;
+        self.save("/messages/test", &[("way", "mail")]).await
     }
 
     async fn wrong(&self) {
@@ -188,6 +199,58 @@ async fn what_a_server_was_sending_when_it_went_away_is_sent_again_with_the_same
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_was_sending_is_sent_by_the_next_one_with_the_same_identity() {
+    let mut stage = Stage::set().await;
+    let hook = stage.hook().await;
+    stage.save("/messages/steps", &[("0-after", "0"), ("0-webhook", "on")]).await;
+    stage.shop.ends().await;
+    hook.status.store(0, Ordering::SeqCst);
+    stage.wrong().await;
+    let first = Process::begin(stage.shop.folder(), SignedDuration::ZERO);
+    until("it is being sent", async || hook.received().len() == 1).await;
+    first.kill();
+    hook.status.store(200, Ordering::SeqCst);
+    let _second = Process::begin(stage.shop.folder(), SignedDuration::from_mins(4));
+    until("the next process sends it", async || hook.received().len() == 2).await;
+    assert_eq!(hook.ids().len(), 1, "{:?}", hook.received());
+    assert!(hook.received().iter().all(|hooked| hooked.is_signed), "the key was opened by both");
+    // Once it was taken, it is not sent again.
+    stage.observe(Condition::Quarantined, Finding::Fine).await;
+    until("and what comes after it", async || hook.received().len() == 3).await;
+    assert_eq!(kinds(&hook.received()), ["alert.there", "alert.there", "alert.over"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_and_keys_of_messages_lie_sealed_in_the_database() {
+    let mut stage = Stage::set().await;
+    let hook = stage.hook().await;
+    let mail = [
+        ("host", "mail.example.org"),
+        ("port", "587"),
+        ("protection", "starttls"),
+        ("user", "brightside"),
+        ("password", "open sesame"),
+        ("from", "stead@example.org"),
+    ];
+    stage.save("/messages/mail", &mail).await;
+    let own = [("mail", "on"), ("topic", "https://ntfy.example/jim"), ("ntfy_token", "tk_secret_of_jim")];
+    stage.save("/settings/messages", &own).await;
+    let key = hook.key.lock().trim_start_matches("whsec_").to_owned();
+    stage.shop.ends().await;
+    let mut stored = Vec::new();
+    for file in std::fs::read_dir(stage.shop.folder()).unwrap().flatten() {
+        if file.file_name().to_string_lossy().starts_with("stead.db") {
+            stored.extend(std::fs::read(file.path()).unwrap());
+        }
+    }
+    let holds = |text: &str| stored.windows(text.len()).any(|piece| piece == text.as_bytes());
+    assert!(holds("mail.example.org") && holds("sealed:1:"), "they are looked for where they are");
+    for secret in ["open sesame", "tk_secret_of_jim", &key] {
+        assert!(!holds(secret), "{secret}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_for_a_day_is_an_alert_of_its_own_until_messages_arrive_again() {
     let mut stage = Stage::set().await;
     let hook = stage.hook().await;
@@ -209,6 +272,47 @@ async fn what_cannot_be_sent_for_a_day_is_an_alert_of_its_own_until_messages_arr
     .await;
     let troubles = std::mem::take(&mut *stage.shop.troubles.lock());
     assert!(troubles.iter().all(|words| words.starts_with("gave up a message to webhook")), "{troubles:?}");
+    stage.shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_go_over_tls_to_whom_the_certificate_names_and_to_nobody_else() {
+    letters_go_by(Line::Tls, "tls").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_go_over_starttls_to_whom_the_certificate_names_and_to_nobody_else() {
+    letters_go_by(Line::Starttls, "starttls").await;
+}
+
+async fn letters_go_by(line: Line, word: &str) {
+    let (papers, elsewhere) = (Papers::of("localhost"), Papers::of("elsewhere.example"));
+    let mut stage = Stage::set().await;
+    // Addresses of this machine may be called.
+    stage.save("/messages/watchdog", &[("address", ""), ("inside", "on")]).await;
+    let Some(post) = PostOffice::protected(line, &papers).await else { return };
+    let told = stage.posts(&post, word, &papers.authority).await;
+    assert!(told.contains("localhost answered 250"), "{told}");
+    assert_eq!(post.letters(JIM).len(), 1);
+    let told = stage.posts(&post, word, "").await;
+    assert!(told.contains("comes from nobody who is trusted here"), "{told}");
+    let told = stage.posts(&post, word, &elsewhere.authority).await;
+    assert!(told.contains("was not signed by the authority"), "{told}");
+    // Somebody else's certificate, by the right authority.
+    let Some(other) = PostOffice::protected(line, &elsewhere).await else { return };
+    let told = stage.posts(&other, word, &elsewhere.authority).await;
+    assert!(told.contains("is for another name"), "{told}");
+    // Whoever takes the word for TLS away gets nothing in plain.
+    let Some(plain) = PostOffice::open().await else { return };
+    let told = stage.posts(&plain, word, &papers.authority).await;
+    assert!(told.contains("Not sent"), "{told}");
+    assert_eq!([&post, &other, &plain].map(|office| office.letters(JIM).len()), [1, 0, 0]);
+    let tenant = stage.tenant.to_string();
+    let fields =
+        [("tenant", tenant.as_str()), ("host", "localhost"), ("port", "25"), ("protection", word), ("user", "")];
+    let rest = [("password", ""), ("from", "stead@example.org"), ("authority", "no certificate")];
+    let refused = stage.jim.send("/messages/mail", &[&fields[..], &rest[..]].concat()).await;
+    assert!(refused.status == 422 && refused.text.contains("no certificate"), "{}", refused.text);
     stage.shop.close().await;
 }
 

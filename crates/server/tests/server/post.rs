@@ -68,10 +68,55 @@ pub(crate) struct PostOffice {
     _served: Served,
 }
 
+/// How a mail server protects its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Plain,
+    Starttls,
+    Tls,
+}
+
+/// A certificate, its key, and the authority that signed it, as PEM.
+pub(crate) struct Papers {
+    certificate: String,
+    key: String,
+    pub(crate) authority: String,
+}
+
+impl Papers {
+    /// For a name, by an authority of its own.
+    pub(crate) fn of(name: &str) -> Papers {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&root).unwrap().pem();
+        let (key, issuer) = (KeyPair::generate().unwrap(), Issuer::new(params, root));
+        let signed = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        Papers { certificate: signed.pem(), key: key.serialize_pem(), authority }
+    }
+}
+
 impl PostOffice {
     pub(crate) async fn open() -> Option<PostOffice> {
+        PostOffice::protected(Line::Plain, &Papers::of("localhost")).await
+    }
+
+    /// One that speaks TLS from the first byte, after a word, or not at all.
+    pub(crate) async fn protected(line: Line, papers: &Papers) -> Option<PostOffice> {
         let (program, port, folder) = (peer("aiosmtpd")?, free_port(), tempfile::tempdir().unwrap());
         let mut command = Command::new(program);
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&certificate, &papers.certificate).unwrap();
+        std::fs::write(&key, &papers.key).unwrap();
+        let files = match line {
+            Line::Plain => None,
+            Line::Starttls => Some(["--tlscert", "--tlskey"]),
+            Line::Tls => Some(["--smtpscert", "--smtpskey"]),
+        };
+        if let Some([of_certificate, of_key]) = files {
+            command.arg(of_certificate).arg(&certificate).arg(of_key).arg(&key);
+        }
         command.args(["-n", "-l", &format!("127.0.0.1:{port}"), "-c", "aiosmtpd.handlers.Mailbox"]);
         command.arg(folder.path().join("mail"));
         let served = Served::begin(&mut command, port).await;

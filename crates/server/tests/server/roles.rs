@@ -9,6 +9,7 @@ use fleet::{
     SilenceId, SilenceScope, Subject, TenantId,
 };
 use jiff::SignedDuration;
+use serde_json::json;
 use store::{CodeId, NewCode, NewJob, Secret, SessionId, Token, TokenId};
 
 use crate::browser::Browser;
@@ -26,8 +27,6 @@ struct Stage {
     tenant: TenantId,
     client: ClientId,
     machine: MachineId,
-    /// Whom the alert is about: not the machine that is believed again meanwhile.
-    doubted: MachineId,
     ids: BTreeMap<&'static str, String>,
 }
 
@@ -41,13 +40,15 @@ impl Stage {
         shop.firm("Another guest's", "other@example.org").await;
         let client = shop.client(OWNER, tenant, "Harbour Dental").await;
         let machine = shop.machine(OWNER, client, "HD-SRV1").await;
+        // The alert is not about the machine that is believed again meanwhile.
         let doubted = shop.machine(OWNER, client, "HD-SRV2").await;
         let technician = shop.member(OWNER, tenant, TECHNICIAN, Role::Technician).await;
         shop.member(OWNER, tenant, VIEWER, Role::ClientViewer(client)).await;
         shop.grant(OWNER, tenant, client, GUEST).await;
         let grant = shop.grant(OWNER, tenant, client, "other@example.org").await;
-        let mut stage = Stage { shop, tenant, client, machine, doubted, ids: BTreeMap::new() };
-        let (alert, silence, code) = (stage.alert().await, stage.silence().await, stage.code().await);
+        let mut stage = Stage { shop, tenant, client, machine, ids: BTreeMap::new() };
+        let alert = alert(&stage.shop, tenant, client, doubted).await;
+        let (silence, code) = (stage.silence().await, stage.code().await);
         let job = stage.job().await;
         let drawn = stage.shop.bits();
         stage.ids = BTreeMap::from([
@@ -61,25 +62,13 @@ impl Stage {
             ("policy", stage.policy().await.to_string()),
             ("session", SessionId::made(stage.shop.now(), drawn).to_string()),
             ("token", TokenId::made(stage.shop.now(), drawn).to_string()),
+            ("passkey", store::PasskeyId::made(stage.shop.now(), drawn).to_string()),
             ("job", job.to_string()),
             ("snapshot", "ab".repeat(32)),
             ("name", "none.css".into()),
             ("link", "none".into()),
         ]);
         stage
-    }
-
-    async fn alert(&self) -> AlertId {
-        let (id, now) = (AlertId::made(self.shop.now(), self.shop.bits()), self.shop.now());
-        let subject = Subject::Machine(self.client, self.doubted);
-        let key = AlertKey { subject, condition: Condition::Quarantined };
-        let seen = Observation { key, finding: Finding::Wrong("HD-SRV2: two machines use one identity".into()) };
-        let open = |board: &mut store::TenantBoard| {
-            board.board.observe(vec![seen], now, || id);
-            Vec::new()
-        };
-        self.shop.store.system().on_board(self.tenant, now, open).await.unwrap();
-        id
     }
 
     async fn silence(&self) -> SilenceId {
@@ -130,6 +119,19 @@ impl Stage {
         };
         self.shop.store.within(&scope).save_policy(&policy).await.unwrap();
         id
+    }
+
+    /// What routes end is there once: each gets one of its own.
+    async fn prepare(&mut self, route: Route) {
+        let path = route.path();
+        if path.contains("{code}") {
+            self.ids.insert("code", self.code().await.to_string());
+        } else if path.contains("{policy}") {
+            self.ids.insert("policy", self.policy().await.to_string());
+        } else if path.contains("{grant}") {
+            let grant = self.shop.grant(OWNER, self.tenant, self.client, "other@example.org").await;
+            self.ids.insert("grant", grant.to_string());
+        }
     }
 
     fn path(&self, route: Route) -> String {
@@ -221,17 +223,43 @@ impl Stage {
             Route::Restore => {
                 vec![("snapshot", "ab".repeat(32)), ("path", "/home".into()), ("to", "new_folder".into())]
             }
+            Route::ConfirmSheet => words(&[("first", "0a1b"), ("second", "2c3d")]),
             Route::SignIn => words(&[("email", "nobody@example.org"), ("password", "wrong wrong wrong")]),
             Route::Welcome => words(&[("password", PASSWORD), ("again", PASSWORD)]),
             _ => Vec::new(),
         }
     }
 
+    /// What a program must send to this route.
+    fn json(&self, route: Route) -> Option<serde_json::Value> {
+        let (tenant, client) = (self.tenant.to_string(), self.client.to_string());
+        Some(match route {
+            Route::ApiPause => json!({"reason": "works", "hours": 2}),
+            Route::ApiAddClient => json!({"tenant": tenant, "name": "New", "zone": "UTC"}),
+            Route::ApiMakeCode => json!({"client": client, "class": "laptop", "uses": 1, "hours": 1}),
+            Route::ApiAddPerson => {
+                json!({"tenant": tenant, "name": "New", "email": "newer@example.org", "role": "technician"})
+            }
+            Route::ApiChangeRole => json!({"tenant": tenant, "role": "technician"}),
+            Route::ApiGiveGrant => json!({
+                "tenant": tenant, "client": client, "email": STRANGER, "verbs": ["restore"], "reason": "holiday",
+                "hours": 12,
+            }),
+            Route::ApiSavePolicy => json!({
+                "tenant": tenant, "fields": {"name": "Nights", "paths": "/home", "at": "20:00", "zone": "UTC"},
+            }),
+            _ => return None,
+        })
+    }
+
     async fn ask(&self, who: &mut Caller, route: Route) -> u16 {
         let path = self.path(route);
         let method = if route.method() == Method::Get { "GET" } else { "POST" };
         if path.starts_with("/api/") {
-            return who.browser.status(method, &path, who.token.as_deref()).await;
+            return match self.json(route) {
+                Some(body) => who.browser.send_json(&path, who.token.as_deref(), &body).await,
+                None => who.browser.status(method, &path, who.token.as_deref()).await,
+            };
         }
         match route.method() {
             Method::Get => who.browser.status(method, &path, None).await,
@@ -247,6 +275,19 @@ impl Stage {
         let scope = self.shop.scope(OWNER).await;
         self.shop.store.within(&scope).audit_from(self.tenant, 0, 10_000).await.unwrap().len()
     }
+}
+
+/// Something about a machine that needs somebody.
+pub(crate) async fn alert(shop: &Shop, tenant: TenantId, client: ClientId, machine: MachineId) -> AlertId {
+    let (id, now) = (AlertId::made(shop.now(), shop.bits()), shop.now());
+    let key = AlertKey { subject: Subject::Machine(client, machine), condition: Condition::Quarantined };
+    let seen = Observation { key, finding: Finding::Wrong("HD-SRV1: two machines use one identity".into()) };
+    let open = |board: &mut store::TenantBoard| {
+        board.board.observe(vec![seen], now, || id);
+        Vec::new()
+    };
+    shop.store.system().on_board(tenant, now, open).await.unwrap();
+    id
 }
 
 /// Somebody with a browser and a token, or nobody.
@@ -295,6 +336,8 @@ impl Caller {
                         | Route::Policies
                         | Route::NewPolicy
                         | Route::Destinations
+                        | Route::ApiPolicies
+                        | Route::ApiAudit
                 ) =>
             {
                 self.acts.contains(&act) || self.name == GUEST
@@ -318,11 +361,9 @@ async fn every_route_refuses_whom_the_table_refuses_and_nobody_else() {
         Caller::named(&stage, OWNER, Role::Owner.acts(), true).await,
     ];
     for caller in &mut callers {
-        // Whoever may ends it, and it is there once.
-        stage.ids.insert("code", stage.code().await.to_string());
-        stage.ids.insert("policy", stage.policy().await.to_string());
         let routes = Route::ALL.iter().filter(|route| **route != Route::SignOut);
         for route in routes.chain([&Route::SignOut]) {
+            stage.prepare(*route).await;
             let before = stage.lines().await;
             let status = stage.ask(caller, *route).await;
             let told = format!("{} asks for {route:?}: {status}", caller.name);
@@ -346,16 +387,18 @@ async fn every_route_refuses_whom_the_table_refuses_and_nobody_else() {
 
 #[tokio::test]
 async fn every_act_of_an_owner_leaves_a_line() {
-    let stage = Stage::set().await;
+    let mut stage = Stage::set().await;
     let mut owner = Caller::named(&stage, OWNER, Role::Owner.acts(), true).await;
     let acts = Route::ALL.iter().filter(|route| route.method() == Method::Post);
     for route in acts.filter(|route| **route != Route::SignOut).chain([&Route::SignOut]) {
+        stage.prepare(*route).await;
         let before = stage.lines().await;
         let status = stage.ask(&mut owner, *route).await;
         // Shows letters to type, and changes nothing yet.
         let is_act = status < 400 && *route != Route::BeginFactor;
         assert_eq!(stage.lines().await > before, is_act, "{route:?}: {status}");
-        if matches!(route.access(), Access::May(_)) {
+        // What only a keeper can answer is asked for in its own story.
+        if matches!(route.access(), Access::May(_)) && *route != Route::ConfirmSheet {
             assert!(status < 400, "{route:?}: {status}");
         }
     }

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use stead_server::authority::Certificate;
 use stead_server::first;
 use stead_server::listen::{Door, Protection};
+use stead_server::seal::Seal;
 use stead_server::{Facade, Running, Setup};
 use store::{CodeId, Enrolment, NewCode, Secret, Store};
 use tempfile::TempDir;
@@ -38,6 +39,19 @@ impl Shop {
     /// Without TLS, on the loopback.
     pub(crate) async fn open() -> Shop {
         Shop::with(|_| Protection::Plain).await
+    }
+
+    /// Without TLS, on the loopback, by a name: what browsers take passkeys for.
+    pub(crate) async fn named() -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("stead.db").display())).await.unwrap();
+        let mut shop = Shop::at(store, folder, |_| Protection::Plain).await;
+        shop.ends().await;
+        let door = Door::open("127.0.0.1:0".parse().unwrap(), &Protection::Plain).await.unwrap();
+        shop.address = door.address();
+        shop.origin = format!("http://localhost:{}", shop.address.port());
+        shop.running = Some(shop.setup(door, Protection::Plain).start());
+        shop
     }
 
     /// With a certificate of its own authority.
@@ -103,6 +117,7 @@ impl Shop {
             door,
             protection,
             facade,
+            seal: Seal::at(&self.folder.path().join("server.key")).unwrap(),
             clock: Arc::new(move || Timestamp::from_second(read.load(Ordering::SeqCst)).unwrap()),
             observer: Arc::new(move |event| {
                 if let stead_server::observer::Event::Problem(words) = event {
@@ -110,6 +125,18 @@ impl Shop {
                 }
             }),
         }
+    }
+
+    /// The server ends; its database and files stay.
+    pub(crate) async fn ends(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// Where its database and files are.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The server goes away in the middle of whatever it does, and another one begins on the same database.

@@ -2,6 +2,7 @@
 
 mod init;
 mod run;
+mod sheet;
 mod status;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::password::PasswordSource;
 ///
 /// Example: stead keeper init --server backup.example --fingerprint 12:34:…
 ///          stead keeper run
+///          stead keeper sheet 01a1b2c3-… --page sheet.html
 ///          stead keeper status
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -40,6 +42,7 @@ pub(crate) struct Args {
 enum Verb {
     Init(init::Args),
     Run(run::Args),
+    Sheet(sheet::Args),
     Status(status::Args),
 }
 
@@ -74,6 +77,7 @@ impl Args {
         match self.verb {
             Verb::Init(args) => args.run(&home, output),
             Verb::Run(args) => args.run(home, &context()?),
+            Verb::Sheet(args) => args.run(&home, output),
             Verb::Status(args) => args.run(&home, output),
         }
     }

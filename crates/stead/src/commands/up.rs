@@ -18,13 +18,14 @@ use serde::Serialize;
 use server::first::{self, Owner};
 use server::listen::{Door, Protection};
 use server::observer::Event;
+use server::seal::Seal;
 use server::{Facade, Setup};
 use store::Store;
 
 use crate::commands::front::{self, FrontArgs, Near, near};
 use crate::commands::gateway::gate::{self, Gate};
 use crate::commands::server::{database, file_beside};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Doing, Failure, Outcome};
 use crate::open::Context;
 use crate::output::Output;
 use first_backup::FirstBackup;
@@ -40,7 +41,7 @@ use place::Place;
 /// directory, prints a one-time link to sign in with, and makes the first backup at once. Nothing is asked; the next
 /// start goes on with what is there. As one process of one user the parts are separate in name only.
 ///
-/// Not there yet: no certificate is fetched by ACME; passkeys are not offered. `stead backup` works without any server.
+/// Not there yet: no certificate is fetched by ACME. `stead backup` works without any server.
 ///
 /// Example: stead up
 /// Example: stead up ~/Documents /srv/shared
@@ -80,6 +81,10 @@ pub(crate) struct Args {
 /// What a new server begins with, and how it keeps itself safe.
 #[derive(clap::Args)]
 pub(crate) struct BeginArgs {
+    /// Seal secrets in the database with the key in this file; made if it is not there, and the same for all servers of a
+    /// database [default: server.key beside the database]
+    #[arg(long, value_name = "FILE")]
+    server_key: Option<PathBuf>,
     /// What the owner of a new server signs in with
     #[arg(long, value_name = "ADDRESS", default_value = "owner@localhost")]
     owner: String,
@@ -156,7 +161,9 @@ impl Args {
             false => Some(self.open_gate(place, context, &store, &protection, &facade).await?),
         };
         let near = near(&facade, door.address());
-        let setup = Setup { store: store.clone(), door, protection, facade, clock, observer };
+        let key = self.begin.server_key.clone().unwrap_or_else(|| place.key());
+        let seal = Seal::at(&key).doing(|| "cannot open secrets of the database".into())?;
+        let setup = Setup { store: store.clone(), door, protection, facade, seal, clock, observer };
         let running = setup.start();
         let link = link.map(|path| format!("{address}{path}"));
         say(output, &address, link.as_deref(), &fingerprint)?;

@@ -34,7 +34,8 @@ async fn refuse(
 
 async fn save(app: &App, visitor: &Visitor, tenant: TenantId, firm: &Firm) -> Result<(), Problem> {
     visitor.must_on(Act::Invite, tenant)?;
-    Ok(app.store.within(&visitor.scope).set_setting(tenant, SETTING, &firm.written()?).await?)
+    let written = firm.written(&app.seal, tenant)?;
+    Ok(app.store.within(&visitor.scope).set_setting(tenant, SETTING, &written).await?)
 }
 
 fn done() -> Response {
@@ -51,6 +52,8 @@ pub(crate) struct TypedMail {
     /// Empty: the one that is kept.
     password: Zeroizing<String>,
     from: String,
+    #[serde(default)]
+    authority: String,
 }
 
 /// `POST /messages/mail`
@@ -61,12 +64,12 @@ pub(crate) async fn mail(
     visitor.must_on(Act::Invite, typed.tenant)?;
     let mut firm = Firm::load(&app, typed.tenant).await?;
     let old = firm.mail.take();
-    let TypedMail { tenant, host, port, protection, user, password, from } = typed;
+    let TypedMail { tenant, host, port, protection, user, password, from, authority } = typed;
     if !host.trim().is_empty() {
         // A password goes to nobody but the server that it was typed for.
         let kept = old.filter(|old| old.host == host.trim() && old.user == user.trim()).map(|old| old.password);
         let has_password = kept.is_some();
-        let form = MailForm { host, port, protection, user, from, has_password };
+        let form = MailForm { host, port, protection, user, from, authority, has_password };
         let password = if password.is_empty() { kept.unwrap_or_default() } else { Kept(password.to_string()) };
         match form.meant(password) {
             Ok(server) => firm.mail = Some(server),

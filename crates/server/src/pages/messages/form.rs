@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use continuity::{Person, PersonId};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::notify::firm::{Kept, MailServer, Protection, Step};
 
@@ -20,6 +23,7 @@ pub(super) struct MailForm {
     pub(super) protection: String,
     pub(super) user: String,
     pub(super) from: String,
+    pub(super) authority: String,
     pub(super) has_password: bool,
 }
 
@@ -36,6 +40,7 @@ impl MailForm {
             protection: word.map(|(_, word, _)| word.to_owned()).unwrap_or_default(),
             user: server.user.clone(),
             from: server.from.clone(),
+            authority: server.authority.clone(),
             has_password: !server.password.0.is_empty(),
         }
     }
@@ -57,9 +62,20 @@ impl MailForm {
         if from.parse::<lettre::Address>().is_err() {
             return Err("Messages come from an e-mail address, such as stead@example.org.");
         }
-        let user = self.user.trim().to_owned();
-        Ok(MailServer { host: host.to_owned(), port, protection, user, password, from: from.to_owned() })
+        let authority = self.authority.trim();
+        if !authority.is_empty() && !is_certificate(authority) {
+            return Err("An authority is a certificate as text: it begins with -----BEGIN CERTIFICATE-----.");
+        }
+        let (host, user, from) = (host.to_owned(), self.user.trim().to_owned(), from.to_owned());
+        Ok(MailServer { host, port, protection, user, password, from, authority: authority.to_owned() })
     }
+}
+
+/// Whether a text holds certificates that can be trusted, and nothing that cannot be read.
+fn is_certificate(text: &str) -> bool {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let mut roots = RootCertStore::empty();
+    read.is_ok_and(|found| !found.is_empty() && found.into_iter().all(|found| roots.add(found).is_ok()))
 }
 
 /// A step as it is typed.

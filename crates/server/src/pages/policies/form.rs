@@ -12,7 +12,7 @@ use crate::pages::client::sentence;
 use crate::problem::Problem;
 
 /// Fields by name; a box that is ticked is there.
-pub(super) type Fields = BTreeMap<String, String>;
+pub(crate) type Fields = BTreeMap<String, String>;
 
 const DAYS: [WeekDay; 7] = [
     WeekDay::Monday,
@@ -28,10 +28,10 @@ const DRILLS: [(Drill, &str); 3] =
     [(Drill::FileSample, "drill-files"), (Drill::ImageCheck, "drill-image"), (Drill::BootTest, "drill-boot")];
 
 /// A policy as it is typed.
-pub(super) struct PolicyForm {
-    pub(super) tenant: TenantId,
-    pub(super) id: Option<PolicyId>,
-    pub(super) fields: Fields,
+pub(crate) struct PolicyForm {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: Option<PolicyId>,
+    pub(crate) fields: Fields,
 }
 
 fn day_field(day: WeekDay) -> String {
@@ -65,7 +65,7 @@ impl PolicyForm {
     }
 
     /// One that is stored.
-    pub(super) fn of(policy: &Policy) -> Result<PolicyForm, Problem> {
+    pub(crate) fn of(policy: &Policy) -> Result<PolicyForm, Problem> {
         let mut form = PolicyForm { tenant: policy.tenant, id: Some(policy.id), fields: Fields::new() };
         form.put("name", &policy.name);
         for what in &policy.what {
@@ -178,7 +178,7 @@ impl PolicyForm {
     }
 
     /// What was meant, or what is wrong, in a sentence.
-    pub(super) fn meant(&self, id: PolicyId, destinations: &[Destination]) -> Result<Policy, String> {
+    pub(crate) fn meant(&self, id: PolicyId, destinations: &[Destination]) -> Result<Policy, String> {
         let name = self.text("name").trim().to_owned();
         if name.is_empty() || name.chars().count() > 100 {
             return Err("A policy has a name of at most 100 characters.".into());

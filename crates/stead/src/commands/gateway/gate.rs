@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::books::Books;
 use super::place::{self, Below};
+use super::scrubs::{self, Scrubs};
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 
@@ -37,6 +38,7 @@ pub(crate) struct Wish {
 /// A gateway that listens. It is closed, never dropped, inside a runtime.
 pub(crate) struct Gate {
     server: Server,
+    scrubs: Scrubs,
 }
 
 impl Gate {
@@ -54,7 +56,11 @@ impl Gate {
 
     /// Takes nothing more, and waits a while for what is on its way.
     pub(crate) async fn close(self) {
-        _ = spawn_blocking(move || self.server.stop()).await;
+        let closed = move || {
+            self.scrubs.end();
+            self.server.stop();
+        };
+        _ = spawn_blocking(closed).await;
     }
 }
 
@@ -67,7 +73,15 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     // A wrong location is told now and not to the first machine.
     let example: RepositoryName = "a".parse()?;
     place::storage(&context, &storage, &example)?;
-    let books = Arc::new(Books::new(store, runtime));
+    let books = Arc::new(Books::new(store.clone(), runtime.clone()));
+    let scrubs = scrubs::Wish {
+        books: Arc::clone(&books),
+        store,
+        runtime,
+        context: context.clone(),
+        storage: storage.clone(),
+        journals: state.join("scrub"),
+    };
     let (output, access, ledger) = (context.output(), Arc::clone(&books), books);
     let below = Arc::new(Below { context, data: storage });
     let mut options = Options::new(access, below, ledger, Arc::new(SystemClock), state.join("incoming"));
@@ -78,5 +92,5 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     };
     let limits = ConnectionLimits::default();
     let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter, limits })?;
-    Ok(Gate { server })
+    Ok(Gate { server, scrubs: Scrubs::begin(scrubs)? })
 }

@@ -36,6 +36,11 @@ impl Place {
         self.made_below("tls")
     }
 
+    /// What secrets in the database are sealed with, unless another file is named.
+    pub(super) fn key(&self) -> PathBuf {
+        self.0.join("server.key")
+    }
+
     /// Where repositories are, unless another storage is named.
     pub(super) fn repositories(&self) -> Outcome<PathBuf> {
         self.made_below("repositories")
