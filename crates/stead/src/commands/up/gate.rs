@@ -65,10 +65,11 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     // A wrong location is told now and not to the first machine.
     let example: RepositoryName = "a".parse()?;
     place::storage(&context, &storage, &example)?;
-    let books = Arc::new(Books::new(store, runtime));
+    let (room, books) = (place::room(&storage)?, Arc::new(Books::new(store, runtime)));
     let (output, access, ledger) = (context.output(), Arc::clone(&books), books);
     let below = Arc::new(Below { context, data: storage });
     let mut options = Options::new(access, below, ledger, Arc::new(SystemClock), state.join("incoming"));
+    options.room = room;
     options.trouble = Arc::new(move |words| output.warn(format_args!("gateway: {words}")));
     let certificate = match protection {
         Protection::Tls(certificate) => Some(Certificate::Shown(certificate)),
