@@ -3,7 +3,9 @@
 //! A dead link is noticed within a minute: the server is asked for a sign of life every 15 s and given up after 45 s without
 //! one. Nothing of the agent's work waits for the server.
 
+mod channel;
 mod dial;
+mod farewell;
 mod talk;
 
 use std::sync::Arc;
@@ -12,9 +14,12 @@ use std::time::Duration;
 use api::wire::Refusal;
 
 use crate::agent::{Core, Notice};
+use crate::identity::Identity;
 use crate::jitter::Jitter;
-use crate::memory::MemoryError;
+use crate::membership::Membership;
+use crate::memory::{Memory, MemoryError};
 use crate::pin::PinError;
+use crate::place::Place;
 use crate::refusal;
 use crate::status::Contact;
 
@@ -114,4 +119,30 @@ async fn call(core: &Arc<Core>) -> Result<(), Lost> {
         () = core.stopping.notified() => return Err(Lost::Stopped),
     };
     talk::talk(core, socket, &fingerprint).await
+}
+
+/// Tells a server that the machine leaves it for good; why it could not be told, in words.
+pub(crate) fn take_leave(place: &Place, membership: &Membership, leaving: &Leaving<'_>) -> Result<(), String> {
+    let identity = Identity::read(place).map_err(|error| refusal::words(&error))?;
+    let this = channel::This {
+        identity: &identity,
+        memory: leaving.memory,
+        hardware: leaving.hardware,
+        version: leaving.version,
+    };
+    let once = || match farewell::farewell(membership, &this) {
+        // It has heard it before.
+        Err(Lost::Refused { cause: Refusal::Retired, .. }) => Ok(()),
+        told => told,
+    };
+    // An answer that is lost is asked for once more.
+    let told = once().or_else(|lost| if matches!(lost, Lost::Closed) { once() } else { Err(lost) });
+    told.map_err(|lost| refusal::words(&lost))
+}
+
+/// What a machine that leaves needs to say so.
+pub(crate) struct Leaving<'l> {
+    pub(crate) memory: &'l Memory,
+    pub(crate) hardware: &'l [String],
+    pub(crate) version: &'l str,
 }

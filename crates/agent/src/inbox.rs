@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::wire::agent::{Order, Taken, ToAgent};
 use api::wire::duties::Duties;
 use fleet::{JobId, Outcome};
+use serde::Deserialize;
 
 use crate::agent::{AgentError, Core};
 use crate::memory::{Ending, Reply};
@@ -18,8 +19,35 @@ pub(crate) fn hear(core: &Arc<Core>, message: ToAgent) -> Result<(), AgentError>
         ToAgent::Order { job, order } => take(core, job, order)?,
         ToAgent::Cancel { job } => call_back(core, job)?,
         ToAgent::Heard { number } => core.memory.heard(number)?,
+        // Only who takes leave hears it.
+        ToAgent::Left => {}
     }
     Ok(())
+}
+
+/// Answers an order that this program is too old for: whoever gave it must not wait for it. Other messages that are not
+/// known are left out.
+pub(crate) fn not_understood(core: &Arc<Core>, text: &str) -> Result<(), AgentError> {
+    let Some(job) = order_of(text) else { return Ok(()) };
+    let version = &core.setup.version;
+    let why = format!("the agent's version {version} does not understand this order: update the agent");
+    let now = core.setup.clock.now();
+    core.memory.decline(job, Order::Backup { what: None }, &why, now)?;
+    core.outgoing.notify_one();
+    Ok(())
+}
+
+/// Which order a message gives, whatever that is.
+fn order_of(text: &str) -> Option<Taken> {
+    #[derive(Deserialize)]
+    struct Said {
+        order: Given,
+    }
+    #[derive(Deserialize)]
+    struct Given {
+        job: Taken,
+    }
+    serde_json::from_str::<Said>(text).ok().map(|said| said.order.job)
 }
 
 fn learn(core: &Core, duties: &Duties) -> Result<(), AgentError> {

@@ -38,7 +38,7 @@ pub use membership::{Membership, Trust};
 pub use memory::MemoryError;
 pub use pin::{Fingerprint, NotAFingerprint, Pin, PinError, Seen, pinned};
 pub use place::{Place, PlaceError};
-pub use removal::{RemovalError, Removed, remove};
+pub use removal::{Farewell, Leaver, RemovalError, Removed, remove};
 pub use settings::{Settings, SettingsError};
 pub use status::{Contact, RunStatus, Status, StatusError, status};
 pub use surroundings::{Surroundings, Watched};

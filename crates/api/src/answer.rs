@@ -92,6 +92,9 @@ pub struct Run {
     pub percent: u8,
     /// The same in words, with reasons.
     pub words: String,
+    /// The snapshots that it made, in hexadecimal digits.
+    #[serde(default)]
+    pub snapshots: Vec<String>,
 }
 
 /// A machine's newest runs.

@@ -129,6 +129,16 @@ pub enum Refusal {
     Other,
 }
 
+/// The newest protocol that we speak and whoever speaks these does; else what to do, as a clause.
+pub fn common_protocol(oldest: u32, newest: u32) -> Result<u32, String> {
+    let protocol = NEWEST.min(newest);
+    if protocol >= OLDEST.max(oldest) {
+        return Ok(protocol);
+    }
+    let older = if newest < OLDEST { "the server" } else { "this program" };
+    Err(format!("the server speaks protocols {oldest} to {newest}, this program {OLDEST} to {NEWEST}: update {older}"))
+}
+
 /// Reads a message. `Ok(None)` is one that this program does not know; `Err` one that makes no sense.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<Option<T>, serde_json::Error> {
     match serde_json::from_str::<T>(text) {
@@ -159,6 +169,15 @@ mod tests {
         ));
         assert!(read::<ToAgent>(r#"{"heard":{"number":"seven"}}"#).is_err());
         assert!(read::<FromAgent>("{").is_err());
+    }
+
+    #[test]
+    fn programs_of_different_age_speak_the_newest_protocol_that_both_know() {
+        assert_eq!((common_protocol(OLDEST, NEWEST), common_protocol(OLDEST, NEWEST + 2)), (Ok(NEWEST), Ok(NEWEST)));
+        let newer = common_protocol(NEWEST + 1, NEWEST + 2).unwrap_err();
+        assert!(newer.contains("update this program"), "{newer}");
+        let older = common_protocol(0, OLDEST - 1).unwrap_err();
+        assert!(older.contains("update the server"), "{older}");
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct Options {
     pub trouble: Arc<dyn Fn(&str) + Send + Sync>,
     /// Bytes read from storage at once for somebody who reads a whole file.
     pub piece: usize,
+    /// Whether there is room for a pack of so many bytes beside what must stay free. Where there is none packs are refused,
+    /// and everything else still comes in: the names of what came before are small.
+    pub room: Arc<dyn Fn(u64) -> bool + Send + Sync>,
 }
 
 /// A gateway, without the network.
@@ -81,6 +84,7 @@ impl Options {
             memory: 512 << 20,
             trouble: Arc::new(|_| ()),
             piece: 1 << 20,
+            room: Arc::new(|_| true),
         }
     }
 }

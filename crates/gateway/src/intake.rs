@@ -55,6 +55,10 @@ enum Place {
 impl Intake {
     /// Prepares for a file; `visit` is let to add it.
     pub(crate) fn begin(visit: &Visit, expected: Expected, reservation: Reservation) -> Granted<Intake> {
+        let length = expected.length.unwrap_or(expected.limit);
+        if expected.file.kind == FileKind::Pack && expected.stored.is_none() && !(visit.gateway.options.room)(length) {
+            return Err(no_room());
+        }
         let place = Place::choose(visit, &expected)?;
         Ok(Intake { expected, hasher: IdHasher::new(), written: 0, place, reservation })
     }
@@ -175,6 +179,11 @@ fn spool_file(directory: &Path) -> std::io::Result<File> {
     let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
+}
+
+/// What is left of the disk is for whoever else works on it: a database that cannot write loses more than an upload.
+fn no_room() -> Refusal {
+    Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "the gateway's storage is nearly full, and the rest is kept free")
 }
 
 fn spool_failed(error: &std::io::Error) -> Refusal {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::wire;
-use api::wire::keeper::{FromKeeper, Kept, Question, ToKeeper};
+use api::wire::keeper::{Event, FromKeeper, Kept, Question, ToKeeper, Waited};
 use backend::Clock;
 use parking_lot::Mutex;
 use repo::Cancel;
@@ -20,7 +20,7 @@ use crate::desk::Desk;
 use crate::home::{self, Home};
 use crate::keys::Keys;
 use crate::link::{Dial, Line, LinkError, Waits, call};
-use crate::memory::Memory;
+use crate::memory::{Changes, Memory};
 use crate::outlet::Outlet;
 use crate::recovery::Sheets;
 use crate::sites::Sites;
@@ -235,8 +235,7 @@ impl Keeper {
         session.heard = Instant::now();
         let Some(text) = heard? else { return Ok(()) };
         let message = wire::read::<ToKeeper>(&text).map_err(|error| LinkError::Nonsense(error.to_string()))?;
-        // What this program does not know was said to a newer one.
-        let Some(message) = message else { return Ok(()) };
+        let Some(message) = message else { return Ok(self.not_understood(session, &text)?) };
         match message {
             ToKeeper::Gateway { address, authority, account, credential } => {
                 let authority = self.note_authority(authority)?;
@@ -254,6 +253,25 @@ impl Keeper {
             ToKeeper::Heard { number } => self.outlet.heard(number)?,
         }
         Ok(())
+    }
+
+    /// What this program does not know was said to a newer one: whoever waits for a task or an answer is told so.
+    fn not_understood(&self, session: &Session, text: &str) -> Result<()> {
+        let why =
+            |what| format!("the keeper's version {} does not understand this {what}: update the keeper", self.version);
+        match wire::keeper::waited_for(text) {
+            Some(Waited::Task(job)) => {
+                self.outlet.happened(&Event::Declined { job, why: why("task") }, Changes::default())
+            }
+            Some(Waited::Question(ask)) => {
+                if let Ok(text) = wire::written(&FromKeeper::Answer { ask, answer: Err(why("question")) }) {
+                    // Whoever asks more than fits is not answered at all.
+                    let _ = session.out.try_send(Out::Text(text));
+                }
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn note_authority(&self, pem: Option<String>) -> Result<Option<std::path::PathBuf>> {

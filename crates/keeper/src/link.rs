@@ -152,7 +152,7 @@ pub(crate) struct Line {
 pub(crate) async fn call(dial: &Dial, keys: &Keys, memory: &Memory, version: &str) -> Result<Line, LinkError> {
     let (mut socket, fingerprint) = timeout(PATIENCE, connect(dial)).await.map_err(|_| LinkError::Silent)??;
     let challenge: Challenge = said(&mut socket).await?;
-    let protocol = challenge.newest.min(wire::NEWEST);
+    let protocol = wire::common_protocol(challenge.oldest, challenge.newest).map_err(LinkError::Refused)?;
     let counter = memory.next_introduction()?;
     let signed = wire::signed(&challenge.nonce, &fingerprint, Caller::Keeper, counter, "");
     let introduction = Introduction {

@@ -10,7 +10,7 @@ use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use fleet::{AlertState, MachineId, RunState, State, Subject};
 use serde::Deserialize;
-use store::{Card, FleetFilter};
+use store::{Card, FleetFilter, RunRow};
 use utoipa::{IntoParams, IntoResponses, OpenApi};
 
 use crate::app::App;
@@ -185,7 +185,7 @@ pub(crate) async fn machine(
     let machine = of_card(&view.card(id).await?);
     let zone = &app.facade.zone;
     let runs = view.runs(id, RUNS).await?;
-    Ok(Json(MachineWithRuns { machine, runs: runs.iter().map(|row| of_run(&row.run, zone)).collect() }))
+    Ok(Json(MachineWithRuns { machine, runs: runs.iter().map(|row| of_run(row, zone)).collect() }))
 }
 
 #[utoipa::path(get, path = "/api/v1/machines/{machine}/runs", params(("machine" = String, Path, description = "Which")), responses(
@@ -201,7 +201,7 @@ pub(crate) async fn runs(
     let view = app.store.within(&caller.scope);
     view.machine(id).await?;
     let runs = view.runs(id, RUNS).await?;
-    Ok(Json(Runs { runs: runs.iter().map(|row| of_run(&row.run, &app.facade.zone)).collect() }))
+    Ok(Json(Runs { runs: runs.iter().map(|row| of_run(row, &app.facade.zone)).collect() }))
 }
 
 #[utoipa::path(post, path = "/api/v1/machines/{machine}/backup", params(("machine" = String, Path, description = "Which")), responses(
@@ -218,7 +218,8 @@ pub(crate) async fn back_up(
     Ok((StatusCode::ACCEPTED, Json(AskedFor { job: job.to_string() })))
 }
 
-fn of_run(run: &fleet::Run, zone: &fleet::Zone) -> Run {
+fn of_run(row: &RunRow, zone: &fleet::Zone) -> Run {
+    let run = &row.run;
     let (ended, words) = match &run.state {
         RunState::Running => (None, run.progress.words(zone)),
         RunState::Ended { at, outcome } => (Some(exact(*at)), outcome.words()),
@@ -231,6 +232,7 @@ fn of_run(run: &fleet::Run, zone: &fleet::Zone) -> Run {
         state: run.state().word().into(),
         percent: run.progress.percent(),
         words,
+        snapshots: row.snapshots.clone(),
     }
 }
 

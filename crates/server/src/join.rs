@@ -15,7 +15,7 @@ use crate::{attempts, code, frame, judge};
 const LIMIT: usize = 16 << 10;
 
 #[utoipa::path(post, path = "/api/v1/enrol", request_body = Enrolment, responses(
-    (status = 200, description = "The machine has joined", body = Enrolled),
+    (status = 200, description = "The machine has joined; shown again by the same key before its first call, the same machine", body = Enrolled),
     (status = 404, description = "The code is wrong, used up or has ended", body = Told),
     (status = 409, description = "A machine with this key has joined before", body = Told),
     (status = 413, description = "Too much was sent", body = Told),
@@ -45,9 +45,9 @@ pub(crate) async fn enrol(
     };
     let code = Secret::received(&code::as_meant(&wish.code));
     let enrolled = app.store.system().enrol(&code, &new, now).await?;
-    judge::at_once(&app, machine).await?;
+    judge::at_once(&app, enrolled.machine).await?;
     let client = enrolled.client.to_string();
-    Ok(Json(Enrolled { machine: machine.to_string(), client, credential: credential.text().to_owned() }))
+    Ok(Json(Enrolled { machine: enrolled.machine.to_string(), client, credential: credential.text().to_owned() }))
 }
 
 /// What a machine may be called.

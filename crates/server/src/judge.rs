@@ -2,15 +2,15 @@
 //!
 //! A task without input: it compares what should be known with what is, and may be run by several servers at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet::{AlertId, MachineId, Observation, TenantId};
 use jiff::Timestamp;
 
 use crate::app::App;
-use crate::notify;
 use crate::problem::Problem;
+use crate::{notify, own_backup};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(5);
@@ -33,7 +33,8 @@ async fn due(app: &App) -> Result<(), Problem> {
             break;
         }
     }
-    for tenant in app.store.system().alarmed().await? {
+    let alarmed = app.store.system().alarmed().await?.into_iter().chain(own_backup::troubled(app).await?);
+    for tenant in alarmed.collect::<BTreeSet<_>>() {
         alarms(app, tenant).await?;
     }
     app.rounds.done();
@@ -50,10 +51,11 @@ pub(crate) async fn observed(app: &App, tenant: TenantId, seen: Observation) -> 
     observe(app, tenant, vec![seen], app.now()).await
 }
 
-/// A tenant's escalations, silences that end, and whether its messages arrive.
+/// A tenant's escalations, silences that end, whether its messages arrive, and how the server itself is backed up.
 pub(crate) async fn alarms(app: &App, tenant: TenantId) -> Result<(), Problem> {
     let now = app.now();
-    let seen = vec![notify::observation(app, tenant, now).await?];
+    let mut seen = vec![notify::observation(app, tenant, now).await?];
+    seen.extend(own_backup::observation(app, tenant).await?);
     observe(app, tenant, seen, now).await
 }
 

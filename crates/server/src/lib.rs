@@ -22,6 +22,7 @@ mod keepers;
 pub mod listen;
 mod notify;
 pub mod observer;
+pub mod own_backup;
 mod page;
 mod pages;
 mod parts;

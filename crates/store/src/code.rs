@@ -3,7 +3,7 @@
 use continuity::Act;
 use fleet::{ClientId, MachineClass, PolicyId, TenantId};
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::audit::Done;
 use crate::document::{of_word, word};
@@ -108,11 +108,9 @@ impl View<'_> {
     }
 }
 
-/// Removes codes that let nobody in any more.
+/// Removes codes that have ended. Those that are used up stay until then: a machine whose answer was lost shows one again.
 pub(crate) async fn remove_dead<C: ConnectionTrait>(txn: &C, now: Timestamp) -> Result<()> {
-    let used_up = codes::Column::UsesLeft.lte(0);
-    let dead = Condition::any().add(used_up).add(codes::Column::Expires.lte(micros(now)));
-    codes::Entity::delete_many().filter(dead).exec(txn).await?;
+    codes::Entity::delete_many().filter(codes::Column::Expires.lte(micros(now))).exec(txn).await?;
     Ok(())
 }
 

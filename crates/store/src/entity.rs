@@ -109,6 +109,7 @@ entity!(machines, "machines", {
     judged: i64,
     recheck: i64,
     sealed_to: Option<Vec<u8>>,
+    joined_by: Option<Uuid>,
 });
 
 entity!(heartbeats, "heartbeats", {
@@ -171,6 +172,7 @@ entity!(runs, "runs", {
     ended: Option<i64>,
     state: String,
     outcome: Option<String>,
+    snapshots: String,
 });
 
 entity!(copies, "copies", {

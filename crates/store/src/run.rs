@@ -16,6 +16,8 @@ pub struct RunRow {
     pub run: Run,
     /// Of which client's machine.
     pub client: fleet::ClientId,
+    /// The snapshots that it made, in hexadecimal digits, as its machine told at its end.
+    pub snapshots: Vec<String>,
 }
 
 pub(crate) fn run(row: &runs::Model) -> Result<RunRow> {
@@ -33,7 +35,8 @@ pub(crate) fn run(row: &runs::Model) -> Result<RunRow> {
         progress: read("a run's progress", &row.progress)?,
         state,
     };
-    Ok(RunRow { run, client: fleet::ClientId::new(row.client) })
+    let snapshots = read("a run's snapshots", &row.snapshots)?;
+    Ok(RunRow { run, client: fleet::ClientId::new(row.client), snapshots })
 }
 
 impl View<'_> {

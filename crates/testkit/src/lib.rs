@@ -25,6 +25,6 @@ pub use loop_device::{LoopDevice, Mounted};
 pub use peer::Peer;
 pub use picture::Picture;
 pub use postgres::Postgres;
-pub use server::{Server, free_port};
+pub use server::{Server, free_port, lasting_port};
 pub use shop::Shop;
 pub use wire::Wire;

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{Peer, Server};
@@ -28,13 +29,42 @@ impl Postgres {
         let mut make = postgres.command("initdb");
         make.args(["--auth=trust", "--username=stead", "--no-sync", "--encoding=UTF8", "--locale=C"]);
         run(make.arg("-D").arg(postgres.data()));
-        let mut serve = postgres.command("postgres");
-        serve.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-D"]);
-        serve.arg(postgres.data()).arg("-k").arg(postgres.room.path());
-        let answers = || postgres.client("pg_isready").output().is_ok_and(|output| output.status.success());
-        let server = Server::start_until(&mut serve, answers);
-        postgres.server = Some(server);
+        postgres.start_again();
         Some(postgres)
+    }
+
+    /// Starts it once more after [`Postgres::stop`]; what was committed is there.
+    pub fn start_again(&mut self) {
+        let mut serve = self.command("postgres");
+        serve.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-D"]);
+        serve.arg(self.data()).arg("-k").arg(self.room.path());
+        let answers = || self.client("pg_isready").output().is_ok_and(|output| output.status.success());
+        self.server = Some(Server::start_until(&mut serve, answers));
+    }
+
+    /// Ends it as a crash does: connections break, and new ones are refused.
+    pub fn stop(&mut self) {
+        let mut stop = self.command("pg_ctl");
+        _ = stop.args(["stop", "-m", "immediate", "-D"]).arg(self.data()).output();
+        drop(self.server.take());
+    }
+
+    /// Lets all its processes stand still: connections stay, and nothing answers.
+    pub fn freeze(&self) {
+        self.each(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.each(Signal::CONT);
+    }
+
+    fn each(&self, signal: Signal) {
+        let postmaster = self.server.as_ref().expect("it runs").pid();
+        for pid in std::iter::once(postmaster).chain(children(postmaster)) {
+            // One that has ended meanwhile needs no signal.
+            _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, signal));
+        }
     }
 
     /// Makes an empty database; its address.
@@ -71,10 +101,21 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let mut stop = self.command("pg_ctl");
-        _ = stop.args(["stop", "-m", "immediate", "-D"]).arg(self.data()).output();
-        drop(self.server.take());
+        self.stop();
     }
+}
+
+/// The processes that a process has begun.
+fn children(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it is in brackets and may hold anything.
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Where Debian has the newest one's programs; else the folder of a `postgres` on the path.

@@ -48,3 +48,14 @@ impl Drop for Server {
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
 }
+
+/// A port that nobody listens on now, of those that the kernel gives to nobody by itself: a server that is started again
+/// finds it free.
+pub fn lasting_port() -> u16 {
+    loop {
+        let port = rand::random_range(20_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,11 +1,12 @@
-//! A wire between a client and a server of this machine: it counts what goes through, can be cut and be mended.
+//! A wire between a client and servers of this machine: it counts what goes through, can be cut and be mended. With
+//! several servers it is what stands before them: each connection goes to the next one that answers.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-/// A port of this machine whose connections lead to a server's.
+/// A port of this machine whose connections lead to servers'.
 #[derive(Debug)]
 pub struct Wire {
     port: u16,
@@ -15,6 +16,7 @@ pub struct Wire {
 #[derive(Debug, Default)]
 struct Shared {
     sent: AtomicU64,
+    turn: AtomicUsize,
     is_cut: AtomicBool,
     /// Both ends of what goes through now.
     connections: Mutex<Vec<TcpStream>>,
@@ -23,13 +25,18 @@ struct Shared {
 impl Wire {
     /// A wire to the server at that port.
     pub fn to(server: u16) -> Wire {
+        Wire::to_any(vec![server])
+    }
+
+    /// A wire to the servers at those ports, in turn; one that does not answer is passed over.
+    pub fn to_any(servers: Vec<u16>) -> Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::new(Shared::default());
         let its = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                its.connect(client, server);
+                its.connect(client, &servers);
             }
         });
         Wire { port, shared }
@@ -60,11 +67,13 @@ impl Wire {
 }
 
 impl Shared {
-    fn connect(self: &Arc<Shared>, client: TcpStream, server: u16) -> Option<()> {
+    fn connect(self: &Arc<Shared>, client: TcpStream, servers: &[u16]) -> Option<()> {
         if self.is_cut.load(SeqCst) {
             return None;
         }
-        let server = TcpStream::connect(("127.0.0.1", server)).ok()?;
+        let turn = self.turn.fetch_add(1, SeqCst);
+        let mut in_turn = servers.iter().cycle().skip(turn % servers.len()).take(servers.len());
+        let server = in_turn.find_map(|server| TcpStream::connect(("127.0.0.1", *server)).ok())?;
         let (client_end, server_end) = (client.try_clone().ok()?, server.try_clone().ok()?);
         {
             let mut connections = self.connections.lock().expect("no panic");

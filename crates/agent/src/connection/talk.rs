@@ -1,26 +1,21 @@
-//! Talking: the handshake, then orders in and events out, until the link is lost.
+//! Talking: orders in and events out, until the link is lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::wire::agent::{FromAgent, ToAgent};
-use api::wire::{self, Caller, Challenge, Introduction, Verdict, Welcome};
+use api::wire::{self, Welcome};
 use fleet::RunId;
-use futures_util::{SinkExt, StreamExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Lost;
+use super::channel::{Channel, This, lost};
 use super::dial::Socket;
 use crate::agent::{Core, Notice};
+use crate::inbox;
 use crate::status::Contact;
-use crate::{identity, inbox, refusal};
-
-/// How long the server may take for each step of the handshake, and to take a message.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often it is asked for a sign of life.
 const ASK_EVERY: Duration = Duration::from_secs(15);
@@ -40,27 +35,29 @@ const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// How many events are read at once.
 const BATCH: usize = 64;
 
-fn lost(error: impl std::error::Error + 'static) -> Lost {
-    Lost::Unreachable(refusal::words(&error))
-}
-
 /// Talks until the link is lost.
 pub(super) async fn talk(core: &Arc<Core>, socket: Socket, fingerprint: &str) -> Result<(), Lost> {
+    let mut channel = Channel::new(socket);
+    let this = This {
+        identity: &core.identity,
+        memory: &core.memory,
+        hardware: &core.setup.hardware,
+        version: &core.setup.version,
+    };
+    let welcome = channel.introduce(&this, fingerprint).await?;
     let mut talk =
-        Talk { core, socket, sent: 0, heard: Instant::now(), silence: SILENCE, noted: None, told: HashMap::new() };
-    let welcome = talk.introduce(fingerprint).await?;
+        Talk { core, channel, sent: 0, heard: Instant::now(), silence: SILENCE, noted: None, told: HashMap::new() };
     talk.welcomed()?;
     let ended = talk.go_on(&welcome).await;
     if matches!(ended, Err(Lost::Stopped)) {
-        // Whoever does not hear it notices by itself.
-        _ = timeout(Duration::from_secs(1), talk.socket.close(None)).await;
+        talk.channel.close().await;
     }
     ended
 }
 
 struct Talk<'c> {
     core: &'c Arc<Core>,
-    socket: Socket,
+    channel: Channel,
     /// The last event that was sent on this connection.
     sent: u64,
     /// When there was a sign of life.
@@ -72,41 +69,6 @@ struct Talk<'c> {
 }
 
 impl Talk<'_> {
-    async fn introduce(&mut self, fingerprint: &str) -> Result<Welcome, Lost> {
-        let challenge: Challenge = self.expect().await?;
-        let protocol = wire::NEWEST.min(challenge.newest);
-        if protocol < wire::OLDEST.max(challenge.oldest) {
-            let sentence = format!(
-                "it speaks versions {} to {} of the protocol, this agent {} to {}: bring the older one up to date",
-                challenge.oldest,
-                challenge.newest,
-                wire::OLDEST,
-                wire::NEWEST
-            );
-            return Err(Lost::Refused { cause: wire::Refusal::Version, sentence });
-        }
-        // It is signed as it came: what holds a line feed could be read in two ways.
-        if challenge.nonce.len() != 64 || !challenge.nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Lost::Unclear("its challenge is none".into()));
-        }
-        let introduction = self.introduction(&challenge, protocol, fingerprint)?;
-        self.send(&introduction).await?;
-        match self.expect().await? {
-            Verdict::Welcome(welcome) => Ok(welcome),
-            Verdict::Refused { cause, sentence } => Err(Lost::Refused { cause, sentence }),
-        }
-    }
-
-    fn introduction(&self, challenge: &Challenge, protocol: u32, fingerprint: &str) -> Result<Introduction, Lost> {
-        let (core, caller) = (self.core, Caller::Agent);
-        let counter = core.memory.count()?;
-        let hardware = identity::hardware(&core.setup.hardware);
-        let text = wire::signed(&challenge.nonce, fingerprint, caller, counter, &hardware);
-        let (identity, signature) = (core.identity.public(), core.identity.sign(&text));
-        let version = core.setup.version.clone();
-        Ok(Introduction { caller, protocol, version, identity, counter, hardware, signature })
-    }
-
     fn welcomed(&mut self) -> Result<(), Lost> {
         let (core, since) = (self.core, self.core.setup.clock.now());
         *core.contact.lock() = Contact::Connected { since };
@@ -135,19 +97,21 @@ impl Talk<'_> {
         };
         let mut beat = every(Duration::from_secs(u64::from(welcome.beat).clamp(1, 3600)));
         let (mut ask, mut report) = (every(ASK_EVERY), every(REPORT_EVERY));
+        // What happened is told after what our clock says: the server corrects the one by the other.
+        self.channel.send(&FromAgent::Beat { at: self.core.setup.clock.now() }).await?;
         loop {
             self.tell_events().await?;
             let core = self.core;
             tokio::select! {
-                message = self.socket.next() => self.hear(message)?,
+                message = self.channel.next() => self.hear(message)?,
                 () = core.outgoing.notified() => {}
-                _ = beat.tick() => self.send(&FromAgent::Beat { at: core.setup.clock.now() }).await?,
-                _ = ask.tick() => self.push(Message::Ping(Vec::new().into())).await?,
+                _ = beat.tick() => self.channel.send(&FromAgent::Beat { at: core.setup.clock.now() }).await?,
+                _ = ask.tick() => self.channel.push(Message::Ping(Vec::new().into())).await?,
                 _ = report.tick() => self.tell_progress().await?,
                 () = core.moved.notified() => {
                     self.silence = SILENCE_AFTER_MOVE;
                     self.heard = Instant::now();
-                    self.push(Message::Ping(Vec::new().into())).await?;
+                    self.channel.push(Message::Ping(Vec::new().into())).await?;
                 }
                 () = core.stopping.notified() => return Err(Lost::Stopped),
             }
@@ -166,7 +130,7 @@ impl Talk<'_> {
         match message {
             Message::Text(text) => match wire::read::<ToAgent>(&text) {
                 Ok(Some(said)) => Ok(inbox::hear(self.core, said)?),
-                Ok(None) => Ok(()),
+                Ok(None) => Ok(inbox::not_understood(self.core, &text)?),
                 Err(error) => Err(Lost::Unclear(error.to_string())),
             },
             Message::Close(_) => Err(Lost::Closed),
@@ -181,7 +145,7 @@ impl Talk<'_> {
                 return Ok(());
             }
             for (number, event) in events {
-                self.send(&FromAgent::Event { number, event }).await?;
+                self.channel.send(&FromAgent::Event { number, event }).await?;
                 self.sent = number;
             }
         }
@@ -200,36 +164,8 @@ impl Talk<'_> {
             }
         }
         for (run, report) in reports {
-            self.send(&FromAgent::Progress { run, report }).await?;
+            self.channel.send(&FromAgent::Progress { run, report }).await?;
         }
         Ok(())
-    }
-
-    async fn send(&mut self, message: &impl Serialize) -> Result<(), Lost> {
-        let text = wire::written(message).map_err(|error| Lost::Unclear(error.to_string()))?;
-        self.push(Message::Text(text.into())).await
-    }
-
-    async fn push(&mut self, message: Message) -> Result<(), Lost> {
-        match timeout(PATIENCE, self.socket.send(message)).await {
-            Ok(sent) => sent.map_err(lost),
-            Err(_) => Err(Lost::Silent(PATIENCE)),
-        }
-    }
-
-    /// The next message, of the handshake.
-    async fn expect<T: DeserializeOwned>(&mut self) -> Result<T, Lost> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let next = tokio::time::timeout_at(end, self.socket.next()).await;
-            match next.map_err(|_| Lost::Silent(PATIENCE))?.ok_or(Lost::Closed)?.map_err(lost)? {
-                Message::Text(text) => {
-                    let read = wire::read(&text).map_err(|error| Lost::Unclear(error.to_string()))?;
-                    return read.ok_or_else(|| Lost::Unclear("its greeting is of another time".into()));
-                }
-                Message::Close(_) => return Err(Lost::Closed),
-                _ => {}
-            }
-        }
     }
 }

@@ -29,6 +29,9 @@ pub enum FromAgent {
         /// How far.
         report: Report,
     },
+    /// The machine leaves for good: it is to be looked after no more. Answered by [`ToAgent::Left`]; servers that do not
+    /// know it end the line.
+    Leave,
 }
 
 /// Something that happened at a machine.
@@ -129,6 +132,8 @@ pub enum ToAgent {
         /// The last one's number.
         number: u64,
     },
+    /// The machine is retired; its backups are kept.
+    Left,
 }
 
 /// What an agent can be ordered to do.

@@ -84,6 +84,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A task that is not done: the keeper is too old to know it.
+    Declined {
+        /// Which.
+        job: Taken,
+        /// Why.
+        why: String,
+    },
 }
 
 /// What came of a run, beside its outcome.
@@ -156,6 +163,29 @@ pub enum ToKeeper {
         /// The last one's number.
         number: u64,
     },
+}
+
+/// What somebody waits for, in a message to a keeper that does not understand it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// A task.
+    Task(Taken),
+    /// The answer to a question, by its number.
+    Question(u64),
+}
+
+/// What whoever said this message to a keeper waits for, whatever else stands in it.
+pub fn waited_for(text: &str) -> Option<Waited> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Said {
+        Task { job: Taken },
+        Ask { ask: u64 },
+    }
+    match serde_json::from_str(text).ok()? {
+        Said::Task { job } => Some(Waited::Task(job)),
+        Said::Ask { ask } => Some(Waited::Question(ask)),
+    }
 }
 
 /// A machine whose repository is tended.

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     RetryAfter(u16, u32),
     /// The client is told that all is well, and the server never sees it.
     Lie,
+    /// The client is told that all is well and gets what nobody asked for; the server never sees it.
+    Rubbish,
     /// Nothing special.
     Pass,
 }
@@ -87,6 +89,7 @@ fn serve(
             Fault::Status(status) => answer(&mut answers, status, ""),
             Fault::RetryAfter(status, seconds) => answer(&mut answers, status, &format!("Retry-After: {seconds}\r\n")),
             Fault::Lie => answer(&mut answers, 200, ""),
+            Fault::Rubbish => rubbish(&mut answers),
             Fault::Pass | Fault::LoseAnswer | Fault::CutAnswer => {
                 let reply = forward(server, &request, method == "HEAD")?;
                 let keep = match fault {
@@ -105,6 +108,10 @@ fn serve(
 
 fn answer(client: &mut TcpStream, status: u16, header: &str) {
     let _ = write!(client, "HTTP/1.1 {status} Planned\r\n{header}Content-Length: 0\r\n\r\n");
+}
+
+fn rubbish(client: &mut TcpStream) {
+    let _ = write!(client, "HTTP/1.1 200 Planned\r\nContent-Length: 25\r\n\r\n<html>Sign in here</html>");
 }
 
 fn forward(server: u16, request: &Message, no_body: bool) -> Option<Message> {

@@ -1,7 +1,5 @@
 //! The catalogue.
 
-use std::time::{Duration, Instant};
-
 use stead_keeper::storage::{Believes, Stop};
 
 use crate::house::House;
@@ -11,7 +9,7 @@ fn never() -> bool {
 }
 
 #[test]
-fn a_deleted_file_is_found_among_a_hundred_thousand_names_within_a_second() {
+fn a_deleted_file_is_found_among_a_hundred_thousand_names() {
     let Some(house) = House::open() else { return };
     for folder in 0..200 {
         let folder = house.files().join(format!("folder-{folder}"));
@@ -31,15 +29,11 @@ fn a_deleted_file_is_found_among_a_hundred_thousand_names_within_a_second() {
     let updated = catalogue.update(&site.open(Believes::Cache).unwrap(), &stop, &never).unwrap();
     assert_eq!((updated.known, updated.missing), (2, 0));
 
-    let begun = Instant::now();
     let found = catalogue.search("STEUERERKLÄRUNG", &stop, &never).unwrap();
-    let took = begun.elapsed();
     assert_eq!(found.places.len(), 1);
     assert_eq!(found.places[0].snapshot, with_it.to_string());
     assert!(found.places[0].path.ends_with("folder-77/Steuererklärung 2025.ods"));
     assert_eq!(found.places[0].size, 5);
-    // On an idle machine it takes a tenth of this; tests run beside others.
-    assert!(took < Duration::from_secs(1), "it took {took:?}");
 
     let found = catalogue.search("name-499", &stop, &never).unwrap();
     assert!(found.places.len() == 200 && found.places.iter().all(|place| place.snapshot == without.to_string()));

@@ -125,6 +125,13 @@ impl Hears for Ears {
                 report.at = self.agent.when(report.at, self.app.now());
                 self.app.calls.diary.report(self.agent.machine, run, report);
             }
+            Ok(Some(FromAgent::Leave)) => {
+                leave(&self.app, &self.agent).await.map_err(|problem| {
+                    problem.for_the_log().into_iter().for_each(|words| self.app.observe(Event::Problem(words)));
+                    HangUp
+                })?;
+                self.agent.line.say(&ToAgent::Left);
+            }
             Ok(Some(FromAgent::Event { number, event })) => {
                 // What cannot be written down is not heard: it is said again on the next line.
                 event::apply(&self.app, &self.agent, event).await.map_err(|error| {
@@ -137,6 +144,12 @@ impl Hears for Ears {
         }
         Ok(())
     }
+}
+
+/// The machine goes for good: what it alarmed is over.
+async fn leave(app: &App, agent: &Agent) -> Result<(), Problem> {
+    app.store.system().leave(agent.machine, app.now()).await?;
+    crate::judge::at_once(app, agent.machine).await
 }
 
 /// The number of an event that this program does not understand: heard it must be, or it would come for ever. What has

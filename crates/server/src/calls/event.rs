@@ -13,6 +13,9 @@ use crate::observer;
 /// A postponed order comes again after so long at most.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+/// Snapshots of one run: one for each thing that its policy names.
+const MOST_SNAPSHOTS: usize = 100;
+
 /// Applies an event. What contradicts what is known changes nothing; an error means that it must be told again.
 pub(super) async fn apply(app: &App, agent: &Agent, event: Event) -> Result<(), store::Error> {
     match one(app, agent, event).await {
@@ -28,7 +31,8 @@ async fn one(app: &App, agent: &Agent, event: Event) -> Result<(), store::Error>
             let job = own(app, agent, job).await?.map(|job| job.job);
             system.begin_run(&Run::begin(run, machine, job, kind, agent.when(at, now))).await
         }
-        Event::Ended { run, job, at, outcome, snapshots: _ } => {
+        Event::Ended { run, job, at, outcome, snapshots } => {
+            made(app, agent, run, &snapshots).await?;
             end(app, agent, run, (agent.when(at, now), outcome)).await?;
             match own(app, agent, job).await? {
                 Some(job) => {
@@ -78,6 +82,20 @@ async fn end(app: &App, agent: &Agent, run: RunId, (at, outcome): (Timestamp, Ou
         Err(store::Error::NotFound(_)) => Ok(()),
         ended => ended.map(drop),
     }
+}
+
+/// Notes which snapshots a run made; what is no name of one is left out.
+async fn made(app: &App, agent: &Agent, run: RunId, snapshots: &[String]) -> Result<(), store::Error> {
+    let names: Vec<String> = snapshots.iter().filter(|name| is_name(name)).take(MOST_SNAPSHOTS).cloned().collect();
+    match app.store.system().snapshots_made(agent.machine, run, &names).await {
+        Err(store::Error::NotFound(_)) => Ok(()),
+        noted => noted,
+    }
+}
+
+/// Whether it is a snapshot's name: 64 hexadecimal digits, as they are written.
+fn is_name(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 async fn decline(app: &App, agent: &Agent, job: JobId, why: &str, now: Timestamp) -> Result<(), store::Error> {

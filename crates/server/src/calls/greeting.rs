@@ -33,7 +33,10 @@ struct Refused(Refusal, &'static str);
 
 const UNKNOWN: Refused = Refused(Refusal::Unknown, "Nobody is known here by this key. Enrol with a new code.");
 const LATER: Refused = Refused(Refusal::Later, "The server cannot look you up now. Come again later.");
-const VERSION: Refused = Refused(Refusal::Version, "We do not speak the same protocol. Update the older of both.");
+const TOO_OLD: Refused =
+    Refused(Refusal::Version, "Your program is too old for this server: it speaks a protocol that is gone. Update it.");
+const TOO_NEW: Refused =
+    Refused(Refusal::Version, "Your program speaks a protocol that this server does not know yet. Update the server.");
 const RETIRED: Refused = Refused(Refusal::Retired, "This machine is not looked after any more. Its backups are kept.");
 const TWICE: Refused =
     Refused(Refusal::Quarantined, "This key seems to be at two places. A person must say which is right.");
@@ -79,8 +82,10 @@ async fn say<T: Serialize>(socket: &mut WebSocket, message: &T) -> Option<()> {
 }
 
 async fn judge(app: &App, nonce: &str, said: Introduction) -> Result<(String, Greeted), Refused> {
-    if !(wire::OLDEST..=wire::NEWEST).contains(&said.protocol) {
-        return Err(VERSION);
+    match said.protocol {
+        old if old < wire::OLDEST => return Err(TOO_OLD),
+        new if new > wire::NEWEST => return Err(TOO_NEW),
+        _ => {}
     }
     let claims = [&said.version, &said.hardware];
     if claims.iter().any(|claim| claim.len() > LONGEST_CLAIM || claim.contains('\n')) {

@@ -148,7 +148,19 @@ async fn one(app: &App, keeper: &Keeper, event: Event) -> Result<(), store::Erro
             keeper.state.lock().held.remove(&job.job);
             system.give_job_back(job.job, job.attempt, event::again_at(again, now)).await
         }
+        Event::Declined { job, why } => decline(app, keeper, job, &why, now).await,
     }
+}
+
+/// A task that the keeper does not know: whoever asked for it hears why it is not done.
+async fn decline(app: &App, keeper: &Keeper, job: Taken, why: &str, now: Timestamp) -> Result<(), store::Error> {
+    let Some(row) = app.store.system().job(job.job).await? else { return Ok(()) };
+    tended(app, keeper, row.job.machine).await?;
+    keeper.state.lock().held.remove(&job.job);
+    if row.job.state.is_over() {
+        return Ok(());
+    }
+    orders::refuse(app, row.job.machine, job.job, row.job.kind, &found::cut(why), now).await
 }
 
 /// Refuses machines whose keys this keeper does not have.

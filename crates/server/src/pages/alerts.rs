@@ -140,7 +140,10 @@ pub(crate) fn line(alert: &Alert, names: &BTreeMap<MachineId, String>, visitor: 
             (name, Some(format!("/machines/{machine}")))
         }
         Subject::Site(client, _) => ("A whole site".to_owned(), Some(format!("/clients/{client}"))),
-        Subject::Ourselves => ("This server".to_owned(), Some("/messages".to_owned())),
+        Subject::Ourselves if alert.key.condition == Condition::Messages => {
+            ("This server".to_owned(), Some("/messages".to_owned()))
+        }
+        Subject::Ourselves => ("This server".to_owned(), None),
     };
     let may = may_handle(visitor, alert.key.subject.client());
     let (by, is_mine) = match &alert.state {

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Query, State as Shared};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
-use fleet::State;
+use fleet::{Alert, State, Subject};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use store::{Card, Counts, FleetFilter, PageMark};
@@ -24,12 +24,17 @@ use crate::when::When;
 /// Machines on one page.
 const MACHINES: u64 = 50;
 
+/// Alerts that are looked through for those about the server itself.
+const ALERTS: u64 = 200;
+
 #[derive(Template)]
 #[template(path = "fleet.html")]
 struct FleetPage {
     frame: Frame,
     sentence: String,
     checked: String,
+    /// What is wrong with the server itself, each with its place among the alerts.
+    ourselves: Vec<(String, String)>,
     chips: Vec<Chip>,
     find: String,
     groups: Vec<Group>,
@@ -84,6 +89,7 @@ pub(crate) async fn get(
         frame: Frame::new("Fleet", Place::Fleet, &visitor, &asked.just),
         sentence: row::sentence(&page.counts),
         checked: checked(&page.cards, &app),
+        ourselves: ourselves(view.open_alerts(ALERTS).await?),
         chips: chips(&page.counts, filter.state),
         groups: row::groups(&page.cards, &clients),
         after: page.next.as_ref().map(|mark| next_page(mark, &asked)),
@@ -91,6 +97,12 @@ pub(crate) async fn get(
         find: asked.find,
     };
     Ok(show(&page)?.into_response())
+}
+
+/// Alerts that are about no machine: no card shows them.
+fn ourselves(alerts: Vec<Alert>) -> Vec<(String, String)> {
+    let ours = alerts.into_iter().filter(|alert| alert.key.subject == Subject::Ourselves);
+    ours.map(|alert| (format!("/alerts/{}", alert.id), alert.sentence)).collect()
 }
 
 /// How often it is looked whether something changed.

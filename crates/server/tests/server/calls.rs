@@ -113,10 +113,6 @@ async fn who_cannot_sign_or_passes_a_challenge_on_is_unknown() {
     assert_eq!(refused(&second.hears().await.unwrap()), Some(Refusal::Unknown), "it was meant for another line");
     first.says(&good).await;
     assert_eq!(refused(&first.hears().await.unwrap()), None);
-    let (mut old, challenge) = Caller::rings(&stage.shop).await;
-    let ancient = api::wire::Introduction { protocol: 0, ..stage.key.answer(&challenge, crate::shop::FINGERPRINT) };
-    old.says(&ancient).await;
-    assert_eq!(refused(&old.hears().await.unwrap()), Some(Refusal::Version));
     stage.shop.close().await;
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "tests say why they are skipped")]
 
+mod ages;
 mod api;
 mod browser;
 mod caller;

@@ -316,6 +316,27 @@ async fn letters_go_by(line: Line, word: &str) {
     stage.shop.close().await;
 }
 
+#[tokio::test(flavor = \"multi_thread\")]
+async fn a_server_that_cannot_back_up_itself_says_so_until_it_can() {
+    let mut stage = Stage::set().await;
+    let hook = stage.hook().await;
+    stage.save("/messages/steps", &[("0-after", "0"), ("0-webhook", "on")]).await;
+    let (store, now) = (stage.shop.store.clone(), stage.shop.now());
+    for why in ["no space left on device", "no space left on device, still"] {
+        stead_server::own_backup::failed(&store, why, now).await.unwrap();
+    }
+    until("it is told", async || hook.received().len() == 1).await;
+    let page = stage.jim.get("/alerts").await.text;
+    assert!(page.contains("cannot back up itself") && page.contains("no space left on device"), "{page}");
+    let fleet = stage.jim.get("/").await.text;
+    assert!(fleet.contains("cannot back up itself"), "the first page says it: {fleet}");
+    stead_server::own_backup::made(&store, stage.shop.now()).await.unwrap();
+    until("it is over", async || hook.received().len() == 2).await;
+    assert_eq!(kinds(&hook.received()), ["alert.there", "alert.over"]);
+    assert_eq!(stead_server::own_backup::last(&store).await.unwrap(), Some(stage.shop.now()));
+    stage.shop.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_wait_for_the_end_of_quiet_hours_but_for_what_wakes_people() {
     let Some(post) = PostOffice::open().await else { return };

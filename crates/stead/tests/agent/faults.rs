@@ -1,7 +1,7 @@
 //! Faults: cuts, kills, servers that are away, and servers that talk nonsense.
 
 use api::wire::agent::Event;
-use fleet::{Cause, Outcome, RunCondition, RunId};
+use fleet::{Cause, Outcome, RunCondition, RunId, Schedule};
 use testkit::Picture;
 
 use crate::machine::Machine;
@@ -111,16 +111,29 @@ fn a_server_that_is_away_for_the_whole_run_hears_of_it_afterwards_once() {
     assert_eq!(begins_and_ends(&machine, run), (1, 1));
 }
 
+/// Spreads a schedule of every minute so that this machine is due in some seconds; when that is.
+fn soon(machine: &Machine, schedule: &mut Schedule) -> jiff::Timestamp {
+    let now = crate::machine::now();
+    let (from, to) = (now + jiff::SignedDuration::from_secs(5), now + jiff::SignedDuration::from_secs(12));
+    let due = (1..4_000).find_map(|spread| {
+        schedule.spread = spread;
+        schedule.next(machine.id, now).filter(|due| (from..to).contains(due))
+    });
+    due.expect("one of so many places is soon")
+}
+
 #[test]
 fn the_policy_is_kept_without_a_server() {
     let mut machine = Machine::at_work();
     machine.works();
-    machine.server.gives(machine.duties(Some("* * * * *")));
+    let mut duties = machine.duties(Some("* * * * *"));
+    let due = soon(&machine, &mut duties.policy.as_mut().expect("a policy").schedule);
+    machine.server.gives(duties);
     until("the duties", || {
         let status = machine.run(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
         let next: jiff::Timestamp = status["next"].as_str()?.parse().ok()?;
-        (next.duration_since(crate::machine::now()).as_secs() < 120).then_some(())
+        (next <= due || crate::machine::now() > due).then_some(())
     });
     machine.line.cut();
     machine.kill();
@@ -171,7 +184,14 @@ fn a_server_that_talks_nonsense_is_borne_and_called_again() {
         r#"{"order":{"job":{"job":"0198a1b2-0000-7000-8000-000000000002","attempt":1},
             "order":{"restore":{"snapshot":"../../etc","paths":[],"to":"overwrite"}}}}"#,
     );
-    machine.server.event("a refusal", |event| matches!(event, Event::Declined { .. }).then_some(()));
+    for (number, words) in [(1, "does not understand this order: update the agent"), (2, "no snapshot's name")] {
+        machine.server.event(words, |event| match event {
+            Event::Declined { job, why } if job.job.uuid().as_u128() & 0xff == number => {
+                why.contains(words).then_some(())
+            }
+            _ => None,
+        });
+    }
     let calls = machine.server.introductions().len();
     machine.server.says_raw("{\"heard\":{\"number\":\"many\"}}");
     until("another call", || (machine.server.introductions().len() > calls).then_some(()));

@@ -36,16 +36,15 @@ fn a_wrong_code_changes_nothing_and_the_right_one_works_afterwards() {
 }
 
 #[test]
-fn an_answer_that_is_lost_half_way_costs_a_code_and_nothing_else() {
+fn a_machine_whose_answer_was_lost_asks_again_with_the_same_code() {
     let machine = Machine::new();
     machine.server.loses_the_answer();
     let lost = machine.enrol(&[]);
     assert!(!lost.status.success(), "{}", told(&lost));
-    let second = machine.enrol(&[]);
-    let words = told(&second);
-    assert!(!second.status.success() && words.contains("a new key was made") && words.contains("new code"), "{words}");
-    let third = machine.enrol(&[]);
-    assert!(third.status.success(), "{}", told(&third));
+    let again = machine.enrol(&[]);
+    assert!(again.status.success(), "{}", told(&again));
+    let shown = machine.server.enrolments();
+    assert_eq!(shown[0].identity, shown[1].identity, "it is the same machine");
 }
 
 #[test]
@@ -78,7 +77,9 @@ fn nothing_is_left_when_the_agent_is_removed_and_its_backups_stay() {
     std::fs::copy(machine.state().join("repository.password"), machine.room.path().join("kept")).expect("a copy");
     machine.stop();
     let removed = machine.run(&["remove", "--yes"]);
-    assert!(removed.status.success() && told(&removed).contains("backups stay"), "{}", told(&removed));
+    let words = told(&removed);
+    assert!(removed.status.success() && words.contains("backups stay") && words.contains("has left"), "{words}");
+    assert_eq!(machine.server.farewells(), 1, "the server knows");
     assert!(!machine.state().exists(), "nothing is left");
     std::fs::create_dir_all(machine.state()).expect("a folder");
     std::fs::copy(machine.room.path().join("kept"), machine.state().join("repository.password")).expect("a copy");
@@ -87,6 +88,16 @@ fn nothing_is_left_when_the_agent_is_removed_and_its_backups_stay() {
     std::fs::remove_dir_all(machine.state()).expect("ours");
     let again = machine.run(&["remove", "--yes"]);
     assert!(again.status.success() && told(&again).contains("no agent"), "{}", told(&again));
+}
+
+#[test]
+fn a_server_that_cannot_be_told_does_not_keep_an_agent_on_a_machine() {
+    let mut machine = Machine::at_work();
+    machine.stop();
+    machine.line.cut();
+    let removed = machine.run(&["remove", "--yes"]);
+    assert!(removed.status.success() && told(&removed).contains("could not be told"), "{}", told(&removed));
+    assert!(!machine.state().exists(), "nothing is left");
 }
 
 #[test]

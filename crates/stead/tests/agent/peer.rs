@@ -52,6 +52,7 @@ struct Heard {
     enrolled: Option<Enrolled>,
     loses_enrolment: bool,
     is_deaf: bool,
+    left: usize,
     connected: usize,
 }
 
@@ -138,6 +139,11 @@ impl Server {
         until("a connection", || self.heard(|heard| (heard.connected > 0).then_some(())));
     }
 
+    /// How often somebody took leave.
+    pub(crate) fn farewells(&self) -> usize {
+        self.heard(|heard| heard.left)
+    }
+
     pub(crate) fn introductions(&self) -> Vec<Introduction> {
         self.heard(|heard| heard.introductions.clone())
     }
@@ -176,7 +182,8 @@ async fn enrol(State(shared): State<Arc<Shared>>, Json(wish): Json<Enrolment>) -
         let (sentence, meaning, advice) = (sentence.to_owned(), String::new(), "Ask for a new code.".to_owned());
         (status, Json(Problem { status: status.as_u16(), sentence, meaning, advice })).into_response()
     };
-    if heard.enrolments.iter().any(|known| known.identity == wish.identity) {
+    let again = heard.enrolments.iter().any(|known| known.identity == wish.identity);
+    if again && (wish.code != CODE || !heard.introductions.is_empty()) {
         return refused(StatusCode::CONFLICT, "A machine with this key has joined before.");
     }
     if wish.code != CODE {
@@ -240,7 +247,7 @@ async fn talk(shared: Arc<Shared>, mut socket: WebSocket) -> Option<()> {
 }
 
 async fn hear(shared: &Shared, socket: &mut WebSocket, text: &str) -> Option<()> {
-    let number = {
+    let answer = {
         let mut heard = shared.heard.lock().unwrap();
         match wire::read::<FromAgent>(text).expect("it is understood")? {
             FromAgent::Beat { .. } => {
@@ -253,12 +260,16 @@ async fn hear(shared: &Shared, socket: &mut WebSocket, text: &str) -> Option<()>
             }
             FromAgent::Event { number, event } => {
                 heard.events.push((number, event));
-                (!heard.is_deaf).then_some(number)
+                (!heard.is_deaf).then_some(ToAgent::Heard { number })
+            }
+            FromAgent::Leave => {
+                heard.left += 1;
+                Some(ToAgent::Left)
             }
         }
     };
-    match number {
-        Some(number) => say(socket, &ToAgent::Heard { number }).await,
+    match answer {
+        Some(answer) => say(socket, &answer).await,
         None => Some(()),
     }
 }

@@ -40,6 +40,8 @@ pub struct Enrolment {
 /// What a machine became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enrolled {
+    /// Which it is: the one that it was to be, or the one that it had become before its answer was lost.
+    pub machine: MachineId,
     /// Whose provider's.
     pub tenant: TenantId,
     /// Whose.
@@ -77,10 +79,21 @@ pub struct Beat {
 }
 
 impl System<'_> {
-    /// Lets a machine join by a code, which is used up by one. Wrong, used up and expired codes are not told apart.
+    /// Lets a machine join by a code, which is used up by one. Wrong, used up and expired codes are not told apart. A
+    /// machine whose answer was lost shows the same code with the same key: as long as the code has not ended and the
+    /// machine has not called, it is the same machine, with the credential that is new.
     pub async fn enrol(&self, code: &Secret, new: &Enrolment, now: Timestamp) -> Result<Enrolled> {
         let txn = self.store.begin().await?;
-        let code = use_code(&txn, code, now).await?;
+        let code = living_code(&txn, code, now).await?;
+        if let Some(known) = joined_before(&txn, &code, new).await? {
+            let enrolled = enrolled(&code, MachineId::new(known));
+            renew_credential(&txn, known, new).await?;
+            let detail = format!("{} showed its code again: the answer was lost", new.name);
+            joined(&txn, &enrolled, new, now, detail).await?;
+            txn.commit().await?;
+            return Ok(enrolled);
+        }
+        use_up(&txn, &code).await?;
         let client = clients::Entity::find_by_id(code.client).one(&txn).await?.ok_or(Error::NotFound("client"))?;
         machines::Entity::insert(row(new, &code, &client, now)?).exec_without_returning(&txn).await?;
         let repository = repositories::ActiveModel {
@@ -94,14 +107,11 @@ impl System<'_> {
             daily_snapshots: Set(None),
         };
         repositories::Entity::insert(repository).exec_without_returning(&txn).await?;
-        let tenant = TenantId::new(code.tenant);
-        let actor = Actor { key: format!("machine:{}", new.machine), name: new.name.clone() };
+        let enrolled = enrolled(&code, new.machine);
         let detail = format!("{} joined {} by a code of {}", new.name, client.name, code.made_by);
-        let done = Done { act: "machine enrol", about: new.machine.to_string(), detail };
-        audit::append(&txn, tenant, &actor, now, done).await?;
+        joined(&txn, &enrolled, new, now, detail).await?;
         txn.commit().await?;
-        let policy = code.policy.map(fleet::PolicyId::new);
-        Ok(Enrolled { tenant, client: ClientId::new(code.client), policy })
+        Ok(enrolled)
     }
 
     /// An agent proved to have this key, for the `counter`th time as it says. A count that was had before, or other
@@ -124,6 +134,26 @@ impl System<'_> {
         row.update(&txn).await?;
         txn.commit().await?;
         Ok(Some(Met { machine, tenant, quarantined, retired }))
+    }
+
+    /// A machine says itself that it leaves: it is looked after no more, and its backups stay. Said again, nothing changes.
+    pub async fn leave(&self, machine: MachineId, now: Timestamp) -> Result<()> {
+        let txn = self.store.begin().await?;
+        let found = machines::Entity::find_by_id(machine.uuid()).one(&txn).await?.ok_or(Error::NotFound("machine"))?;
+        audit::lock(&txn, TenantId::new(found.tenant)).await?;
+        let row = super::work::machine_row(&txn, machine).await?;
+        if row.retired.is_some() {
+            return Ok(());
+        }
+        let (tenant, name) = (TenantId::new(row.tenant), row.name.clone());
+        let mut row = row.into_active_model();
+        row.retired = Set(Some(micros(now)));
+        row.update(&txn).await?;
+        let actor = Actor { key: format!("machine:{machine}"), name: name.clone() };
+        let detail = format!("{name} left by itself: its agent was removed");
+        audit::append(&txn, tenant, &actor, now, Done { act: "machine retire", about: machine.to_string(), detail })
+            .await?;
+        Ok(txn.commit().await?)
     }
 
     /// Notes that agents were heard, all in one transaction. Unknown machines are left out; an older beat changes nothing.
@@ -181,16 +211,60 @@ async fn note(txn: &DatabaseTransaction, beat: &Beat) -> Result<()> {
     Ok(())
 }
 
-async fn use_code(txn: &DatabaseTransaction, code: &Secret, now: Timestamp) -> Result<codes::Model> {
+fn enrolled(code: &codes::Model, machine: MachineId) -> Enrolled {
+    let policy = code.policy.map(fleet::PolicyId::new);
+    Enrolled { machine, tenant: TenantId::new(code.tenant), client: ClientId::new(code.client), policy }
+}
+
+async fn joined(
+    txn: &DatabaseTransaction,
+    enrolled: &Enrolled,
+    new: &Enrolment,
+    now: Timestamp,
+    detail: String,
+) -> Result<()> {
+    let machine = enrolled.machine;
+    let actor = Actor { key: format!("machine:{machine}"), name: new.name.clone() };
+    let done = Done { act: "machine enrol", about: machine.to_string(), detail };
+    audit::append(txn, enrolled.tenant, &actor, now, done).await
+}
+
+/// A code that has not ended, used up or not.
+async fn living_code(txn: &DatabaseTransaction, code: &Secret, now: Timestamp) -> Result<codes::Model> {
     let found = codes::Entity::find()
         .filter(codes::Column::Hash.eq(code.hash().0.to_vec()))
-        .filter(codes::Column::UsesLeft.gt(0))
         .filter(codes::Column::Expires.gt(micros(now)));
-    let found = found.lock(LockType::NoKeyUpdate).one(txn).await?.ok_or(Error::NotFound("code"))?;
-    let mut row = found.clone().into_active_model();
-    row.uses_left = Set(found.uses_left - 1);
+    found.lock(LockType::NoKeyUpdate).one(txn).await?.ok_or(Error::NotFound("code"))
+}
+
+async fn use_up(txn: &DatabaseTransaction, code: &codes::Model) -> Result<()> {
+    if code.uses_left <= 0 {
+        return Err(Error::NotFound("code"));
+    }
+    let mut row = code.clone().into_active_model();
+    row.uses_left = Set(code.uses_left - 1);
     row.update(txn).await?;
-    Ok(found)
+    Ok(())
+}
+
+/// The machine that joined by this code with this key, and has not called since.
+async fn joined_before(txn: &DatabaseTransaction, code: &codes::Model, new: &Enrolment) -> Result<Option<Uuid>> {
+    let Some(identity) = new.identity else { return Ok(None) };
+    let found = machines::Entity::find()
+        .filter(machines::Column::Identity.eq(identity.to_vec()))
+        .filter(machines::Column::JoinedBy.eq(code.id))
+        .filter(machines::Column::Counter.eq(0))
+        .filter(machines::Column::Quarantined.is_null())
+        .filter(machines::Column::Retired.is_null());
+    Ok(found.one(txn).await?.map(|row| row.id))
+}
+
+/// The answer that was lost held the only copy of the credential: another one is made.
+async fn renew_credential(txn: &DatabaseTransaction, machine: Uuid, new: &Enrolment) -> Result<()> {
+    let hash = Expr::value(Some(new.credential.0.to_vec()));
+    let renewed = repositories::Entity::update_many().col_expr(repositories::Column::Hash, hash);
+    renewed.filter(repositories::Column::Machine.eq(machine)).exec(txn).await?;
+    Ok(())
 }
 
 fn row(new: &Enrolment, code: &codes::Model, client: &clients::Model, now: Timestamp) -> Result<machines::ActiveModel> {
@@ -223,6 +297,7 @@ fn row(new: &Enrolment, code: &codes::Model, client: &clients::Model, now: Times
         // It has no lights before it is judged.
         recheck: Set(micros(now)),
         sealed_to: Set(None),
+        joined_by: Set(Some(code.id)),
     })
 }
 

@@ -148,6 +148,15 @@ impl System<'_> {
         Ok(true)
     }
 
+    /// A run made these snapshots. Told again, nothing changes.
+    pub async fn snapshots_made(&self, machine: MachineId, id: RunId, snapshots: &[String]) -> Result<()> {
+        let txn = self.store.begin().await?;
+        let mut row = run_row(&txn, machine, id).await?.into_active_model();
+        row.snapshots = Set(written("a run's snapshots", &snapshots)?);
+        row.update(&txn).await?;
+        Ok(txn.commit().await?)
+    }
+
     async fn change_job(&self, id: JobId, change: impl FnOnce(&mut Job) -> Result<(), fleet::JobError>) -> Result<()> {
         let txn = self.store.begin().await?;
         let row = jobs::Entity::find_by_id(id.uuid())
@@ -184,6 +193,7 @@ fn new_row(machine: &machines::Model, run: &Run) -> Result<runs::ActiveModel> {
         ended: Set(ended),
         state: Set(run.state().word().into()),
         outcome: Set(written_if("a run's outcome", outcome_of(run))?),
+        snapshots: Set("[]".into()),
     })
 }
 

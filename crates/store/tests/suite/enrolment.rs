@@ -1,7 +1,7 @@
 //! Machines join and prove who they are.
 
 use fleet::MachineClass;
-use stead_store::{Error, MachineChange, NewCode, Secret};
+use stead_store::{Enrolment, Error, FleetFilter, MachineChange, NewCode, Secret};
 
 use crate::house::{House, after, start};
 
@@ -30,6 +30,31 @@ pub(crate) async fn a_code_lets_in_as_many_as_it_says_and_tells_nothing_else(hou
     assert!(enrol(&back, start()).await.is_err());
     assert!(view.add_code(&NewCode { uses: 0, ..new }, &back).await.is_err());
     assert!(view.add_code(&NewCode { expires: start(), ..new }, &back).await.is_err());
+}
+
+pub(crate) async fn a_machine_whose_answer_was_lost_is_the_same_machine_when_it_asks_again(house: &House) {
+    let (tenant, owner) = house.owner().await;
+    let client = house.client(&owner, tenant, "Tarn Joinery").await;
+    let (view, system, code) = (house.store.within(&owner), house.store.system(), Secret::random());
+    view.add_code(&house.new_code(client, MachineClass::Server, None), &code).await.unwrap();
+    let (lost, first) = house.enrolment("office");
+    let joined = system.enrol(&code, &lost, start()).await.unwrap();
+    // Another code is made meanwhile: that must not take this one away.
+    view.add_code(&house.new_code(client, MachineClass::Server, None), &Secret::random()).await.unwrap();
+    let (anew, second) = house.enrolment("office");
+    let again = Enrolment { identity: lost.identity, ..anew.clone() };
+    let rejoined = house.second.system().enrol(&code, &again, after(1)).await.unwrap();
+    assert_eq!((rejoined.machine, joined.machine), (lost.machine, lost.machine));
+    assert_eq!(view.fleet(&FleetFilter::default(), None, 10).await.unwrap().cards.len(), 1, "there is no phantom");
+    assert!(system.repository(lost.machine, &first).await.unwrap().is_none());
+    assert!(system.repository(lost.machine, &second).await.unwrap().is_some());
+
+    let stranger = system.enrol(&code, &anew, after(1)).await;
+    assert!(matches!(stranger, Err(Error::NotFound(_))), "the code is used up for everybody else: {stranger:?}");
+    assert!(system.enrol(&code, &again, after(30)).await.is_err(), "it has ended");
+    system.meet(&lost.identity.unwrap(), 1, "board 1").await.unwrap().unwrap();
+    assert!(system.enrol(&code, &again, after(2)).await.is_err(), "it has called: its answer was not lost");
+    view.verify_audit(tenant).await.unwrap().unwrap();
 }
 
 pub(crate) async fn of_two_machines_with_one_code_at_once_one_gets_in(house: &House) {

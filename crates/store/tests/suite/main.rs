@@ -46,6 +46,7 @@ stories! {
     alerts::a_silence_counts_what_it_held_and_ends,
     alerts::the_first_who_acknowledges_has_it,
     enrolment::a_code_lets_in_as_many_as_it_says_and_tells_nothing_else,
+    enrolment::a_machine_whose_answer_was_lost_is_the_same_machine_when_it_asks_again,
     enrolment::of_two_machines_with_one_code_at_once_one_gets_in,
     enrolment::a_copied_identity_is_believed_at_neither_place_until_a_person_says,
     fleet::machines_are_shown_worst_first_page_by_page,

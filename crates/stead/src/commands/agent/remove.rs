@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use agent::{Place, remove};
+use agent::{Farewell, Leaver, Place, remove};
+use platform::hardware::System;
 use serde::Serialize;
 
 use super::unit;
@@ -10,6 +11,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 
 /// Remove the agent from this machine; its backups stay
+///
+/// The server is told, if it can be reached: the machine is retired there, and raises no alert for being silent.
 ///
 /// Example: stead agent remove --yes
 #[derive(clap::Args)]
@@ -23,6 +26,7 @@ pub(crate) struct Args {
 struct Told<'t> {
     message_type: &'static str,
     server: Option<&'t str>,
+    server_told: bool,
     files_removed: usize,
     events_lost: u64,
 }
@@ -33,18 +37,24 @@ impl Args {
             confirm(place, output)?;
         }
         let unit = unit::remove(place, output)?;
-        let removed = remove(place)?;
+        let leaver = Leaver { hardware: System::this().identities(), version: env!("CARGO_PKG_VERSION").into() };
+        let removed = remove(place, &leaver)?;
         let files_removed = removed.files.len() + usize::from(unit);
         let server = removed.server.as_deref();
-        output.message(&Told { message_type: "removed", server, files_removed, events_lost: removed.unheard })?;
+        let (server_told, events_lost) = (removed.farewell == Farewell::Told, removed.unheard);
+        output.message(&Told { message_type: "removed", server, server_told, files_removed, events_lost })?;
         if files_removed == 0 {
             return output.result(format_args!("there was no agent in {}", place.root().display()));
         }
         output.result(format_args!("removed the agent: {files_removed} files and folders"))?;
         if let Some(server) = server {
-            output.remark(format_args!(
-                "The backups stay where they are. {server} waits for this machine until somebody retires it there."
-            ))?;
+            output.remark(match &removed.farewell {
+                Farewell::Untold(why) => format!(
+                    "The backups stay where they are. {server} could not be told ({why}) and waits for this machine until \
+                     somebody retires it there."
+                ),
+                _ => format!("The backups stay where they are. {server} knows that this machine has left."),
+            })?;
         }
         if place.root().exists() {
             let root = place.root().display();

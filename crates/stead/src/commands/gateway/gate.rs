@@ -73,6 +73,7 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     // A wrong location is told now and not to the first machine.
     let example: RepositoryName = "a".parse()?;
     place::storage(&context, &storage, &example)?;
+    let room = place::room(&storage)?;
     let books = Arc::new(Books::new(store.clone(), runtime.clone()));
     let scrubs = scrubs::Wish {
         books: Arc::clone(&books),
@@ -85,6 +86,7 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     let (output, access, ledger) = (context.output(), Arc::clone(&books), books);
     let below = Arc::new(Below { context, data: storage });
     let mut options = Options::new(access, below, ledger, Arc::new(SystemClock), state.join("incoming"));
+    options.room = room;
     options.trouble = Arc::new(move |words| output.warn(format_args!("gateway: {words}")));
     let certificate = match protection {
         Protection::Tls(certificate) => Some(Certificate::Shown(certificate)),

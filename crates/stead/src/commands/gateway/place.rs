@@ -1,9 +1,9 @@
 //! Where a gateway keeps what: accounts in one file, receipts and scrubs beside it, repositories on a storage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend::Backend;
+use backend::{Backend, Location};
 use gateway::{FileAccess, FileLedger, Repositories, RepositoryName, Scrub, ScrubOptions};
 
 use crate::failure::{Failure, Outcome};
@@ -66,6 +66,25 @@ impl Repositories for Below {
 /// The storage of a repository below `data`.
 pub(crate) fn storage(context: &Context, data: &str, name: &RepositoryName) -> Outcome<Arc<dyn Backend>> {
     context.bare_storage(&format!("{}/{name}", data.trim_end_matches('/')))
+}
+
+/// Whether a pack of so many bytes fits below `data` with a twentieth of the disk left, 32 MiB to 1 GiB: whatever else lies
+/// there, a database perhaps, must go on. Storage elsewhere says itself when it is full.
+pub(crate) fn room(data: &str) -> Outcome<Arc<dyn Fn(u64) -> bool + Send + Sync>> {
+    let Location::Local(path) = data.parse()? else { return Ok(Arc::new(|_| true)) };
+    Ok(Arc::new(move |bytes| {
+        let volume = existing(&path).and_then(|path| platform::volume(path.as_os_str().as_encoded_bytes()).ok());
+        volume.is_none_or(|volume| volume.available >= bytes.saturating_add(kept_free(volume.total)))
+    }))
+}
+
+fn kept_free(total: u64) -> u64 {
+    (total / 20).clamp(32 << 20, 1 << 30)
+}
+
+/// The directory, or the nearest above it that is there already.
+fn existing(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|path| path.is_dir())
 }
 
 /// A name that must be a repository's.

@@ -96,6 +96,7 @@ impl Args {
         let mut options = Options::new(access, Arc::new(below), ledger, Arc::new(SystemClock), self.place.spool());
         options.locks_last = self.locks_last;
         options.attempts.per_address = self.failed_attempts;
+        options.room = place::room(&self.data)?;
         let output = context.output();
         options.trouble = Arc::new(move |words| output.warn(words));
         Ok(options)

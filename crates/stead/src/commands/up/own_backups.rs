@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use server::own_backup;
 use store::Store;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -12,9 +13,6 @@ use crate::commands::server::own_backup::OwnBackup;
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 use crate::password::PasswordSource;
-
-/// Under this name the store remembers when the last one was made.
-const LAST: &str = "own backup";
 
 /// How old the last one may be.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -44,15 +42,14 @@ impl OwnBackups {
         tokio::time::sleep(PATIENCE).await;
         loop {
             if let Err(failure) = self.make_if_due().await {
-                self.context.output().failure(&failure.doing("cannot back up the server itself"));
+                self.tell(failure).await;
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
     async fn make_if_due(&self) -> Outcome {
-        let (system, now) = (self.store.system(), Timestamp::now());
-        let last = system.setting(LAST).await?.and_then(|last| last.parse::<Timestamp>().ok());
+        let (last, now) = (own_backup::last(&self.store).await?, Timestamp::now());
         // A last one in the future is one by a clock that was wrong.
         if last.is_some_and(|last| last <= now && now.duration_since(last) < DAY) {
             return Ok(());
@@ -60,10 +57,19 @@ impl OwnBackups {
         let (mine, runtime) = (self.clone(), Handle::current());
         let made = spawn_blocking(move || mine.make(&runtime)).await;
         let advice = made.map_err(|_| Failure::new("it was interrupted"))??;
-        system.set_setting(LAST, &now.to_string()).await?;
+        own_backup::made(&self.store, now).await?;
         match last {
             None => self.context.output().remark(advice),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// In the terminal, on the page, and to whom it may concern.
+    async fn tell(&self, failure: Failure) {
+        let told = own_backup::failed(&self.store, &failure.to_string(), Timestamp::now()).await;
+        self.context.output().failure(&failure.doing("cannot back up the server itself"));
+        if let Err(error) = told {
+            self.context.output().failure(&Failure::from(error).doing("cannot make that an alert"));
         }
     }
 
