@@ -18,10 +18,13 @@ pub enum Selection {
     },
     /// Whole disks as images.
     Disks {
-        /// Device paths; none means all disks of the machine.
+        /// Device paths, or [`SYSTEM_DISK`]; none means all disks of the machine.
         devices: Vec<String>,
     },
 }
+
+/// What the disk that a machine's system lies on is called, whatever its path is there.
+pub const SYSTEM_DISK: &str = "system";
 
 impl Selection {
     /// What it is, in words.
@@ -32,9 +35,16 @@ impl Selection {
                 format!("files in {} without {}", listed(paths), listed(excludes))
             }
             Selection::Disks { devices } if devices.is_empty() => "all disks".into(),
-            Selection::Disks { devices } => format!("the disks {}", listed(devices)),
+            Selection::Disks { devices } => match devices.as_slice() {
+                [one] if one == SYSTEM_DISK => "the system disk".into(),
+                devices => format!("the disks {}", listed(&devices.iter().map(disk_in_words).collect::<Vec<_>>())),
+            },
         }
     }
+}
+
+fn disk_in_words(device: &String) -> String {
+    if device == SYSTEM_DISK { "the system's".into() } else { device.clone() }
 }
 
 /// What is done for a machine.
