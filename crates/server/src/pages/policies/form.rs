@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet::{
-    Destination, Drill, Keep, Policy, PolicyId, SYSTEM_DISK, Schedule, Selection, TenantId, Times, WeekDay, Window,
-    Within, Zone,
+    Destination, Drill, Keep, Policy, PolicyId, Schedule, Selection, TenantId, Times, WeekDay, Window, Within, Zone,
 };
 use jiff::civil::Time;
 use serde_json::Value;
@@ -205,14 +204,9 @@ impl PolicyForm {
             return Err(format!("{path:?} does not say where it is: a folder begins at the root, such as /home."));
         }
         let devices = lines(self.text("devices"));
-        let is_device = |device: &&String| device.starts_with("/dev/") || *device == SYSTEM_DISK;
-        if let Some(device) = devices.iter().find(|device| !is_device(device)) {
-            return Err(format!(
-                "{device:?} is no device: they begin with /dev/, or {SYSTEM_DISK:?} is the system disk."
-            ));
-        }
+        let disks = Selection::disks(devices).map_err(|error| sentence(&error))?;
         let files = (!paths.is_empty()).then_some(Selection::Files { paths, excludes });
-        let disks = self.is_on("disks").then_some(Selection::Disks { devices });
+        let disks = self.is_on("disks").then_some(disks);
         Ok(files.into_iter().chain(disks).collect())
     }
 
@@ -315,7 +309,7 @@ mod tests {
             name: "Offices".into(),
             what: vec![
                 Selection::Files { paths: vec!["/home".into()], excludes: vec!["*.iso".into()] },
-                Selection::Disks { devices: vec!["/dev/sda".into(), SYSTEM_DISK.into()] },
+                Selection::Disks { devices: vec!["/dev/sda".into(), fleet::SYSTEM_DISK.into()] },
             ],
             schedule: Schedule {
                 zone: Zone::named("America/Santiago").unwrap(),
