@@ -84,8 +84,8 @@ impl Laptop {
         self.state.join("repository.password")
     }
 
+    /// Kills it, stopped or not.
     pub(crate) fn ends(&mut self) {
-        self.goes_on();
         _ = self.agent.kill();
         _ = self.agent.wait();
     }
