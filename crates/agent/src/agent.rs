@@ -1,12 +1,14 @@
 //! Agent: three threads and the runs. One talks to the server ([`crate::connection`]), one watches the surroundings, and one
 //! begins and ends runs ([`crate::foreman`]); what they share is here.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::wire::duties::Duties;
-use backend::{Clock, Limiter};
+use backend::{Clock, Limiter, Road};
+use fleet::{Report, RunId};
 use jiff::tz::TimeZone;
 use parking_lot::{Condvar, Mutex};
 use repo::Cancel;
@@ -108,10 +110,13 @@ pub(crate) struct Core {
     pub(crate) identity: Identity,
     pub(crate) latch: Arc<Latch>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) road: Road,
     /// The speed that the limiter was set to.
     pub(crate) speed: Mutex<Option<u64>>,
     /// Whom somebody works at.
     pub(crate) runs: Mutex<Vec<Running>>,
+    /// The last reports of runs that have ended, the oldest first: they are told before the ends.
+    pub(crate) last_reports: Mutex<VecDeque<(RunId, Report)>>,
     pub(crate) contact: Mutex<Contact>,
     pub(crate) surroundings: Mutex<Surroundings>,
     /// There is something to tell the server.
@@ -123,6 +128,9 @@ pub(crate) struct Core {
     pub(crate) stopping: Notify,
     bell: (Mutex<bool>, Condvar),
 }
+
+/// Runs whose last report is kept.
+const MOST_LAST_REPORTS: usize = 64;
 
 /// How long somebody who only looks may have the memory.
 const LOOKED_AT: Duration = Duration::from_secs(10);
@@ -152,8 +160,10 @@ impl Core {
             identity,
             latch: Arc::default(),
             limiter,
+            road: Road::default(),
             speed: Mutex::default(),
             runs: Mutex::default(),
+            last_reports: Mutex::default(),
             contact: Mutex::default(),
             surroundings,
             outgoing: Notify::new(),
@@ -187,6 +197,15 @@ impl Core {
     /// What it does; nothing if it was never told.
     pub(crate) fn duties(&self) -> Result<Option<Duties>, MemoryError> {
         self.memory.duties()
+    }
+
+    /// Keeps what a run said last, for those who hear of its end.
+    pub(crate) fn keep_last_report(&self, run: RunId, report: Report) {
+        let mut reports = self.last_reports.lock();
+        reports.push_back((run, report));
+        if reports.len() > MOST_LAST_REPORTS {
+            reports.pop_front();
+        }
     }
 
     /// Whether somebody must sign in to this network first.
@@ -248,6 +267,7 @@ fn watch_surroundings(core: &Core) {
         let before = std::mem::replace(&mut *core.surroundings.lock(), now.clone());
         if before.network != now.network || (before.asleep && !now.asleep) {
             core.moved.notify_one();
+            core.road.moved();
         }
         if before != now {
             core.ring();

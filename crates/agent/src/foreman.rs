@@ -53,10 +53,12 @@ fn reap(core: &Core) -> Result<(), AgentError> {
     loop {
         let mut runs = core.runs.lock();
         let Some(place) = runs.iter().position(|running| running.worker.is_finished()) else { return Ok(()) };
-        let Running { ongoing, kind, worker, .. } = runs.swap_remove(place);
+        let Running { ongoing, kind, worker, watch, .. } = runs.swap_remove(place);
         drop(runs);
         let worked = worker.join().unwrap_or_else(|_| Worked::Ended(fault(core)));
         if let Worked::Ended(ending) = worked {
+            _ = watch.report();
+            watch.last().into_iter().for_each(|report| core.keep_last_report(ongoing.run, report));
             write_down(core, &ongoing, kind, &ending)?;
         }
     }

@@ -9,6 +9,7 @@ use backend::{Backend, FileInfo, FileKind, FileName, Hint, Part, Result};
 use fleet::RunCondition;
 use parking_lot::{Condvar, Mutex};
 
+use crate::lanes::{Lane, Lanes};
 use crate::running::Stop;
 use crate::watch::{Waiter, Watch};
 
@@ -71,6 +72,7 @@ pub(crate) struct Gate<B> {
     pub(crate) latch: Arc<Latch>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) stop: Stop,
+    pub(crate) lanes: Lanes,
 }
 
 impl<B> Gate<B> {
@@ -101,10 +103,12 @@ impl<B: Backend> Backend for Gate<B> {
         self.worked(self.inner.read(file, part, into))
     }
     fn write(&self, file: &FileName, content: &[u8]) -> Result<()> {
+        let mut lane = (file.kind == FileKind::Pack).then(|| self.lanes.enter(&self.stop));
         // A lock that is not renewed is lost, and with it the run.
         if file.kind != FileKind::Lock {
             self.latch.pass(&self.watch, &self.stop);
         }
+        lane.iter_mut().for_each(Lane::begin);
         self.worked(self.inner.write(file, content))?;
         self.latch.sent.fetch_add(content.len() as u64, Relaxed);
         Ok(())
@@ -136,7 +140,7 @@ mod tests {
         let watch = Arc::new(Watch::new(Arc::new(SystemClock), 1, None));
         let inner = Memory::new();
         inner.create().unwrap();
-        Gate { inner, latch: Arc::default(), watch, stop: Stop::default() }
+        Gate { inner, latch: Arc::default(), watch, stop: Stop::default(), lanes: Lanes::default() }
     }
 
     fn until(fact: impl Fn() -> bool) {

@@ -14,6 +14,7 @@ mod identity;
 mod imaging;
 mod inbox;
 mod jitter;
+mod lanes;
 mod membership;
 mod memory;
 mod pin;

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::gate::Gate;
 use crate::identity::{self, IdentityError};
+use crate::lanes::Lanes;
 use crate::membership::Membership;
 use crate::place::{self, Place};
 use crate::watch::{Waiter, Watch};
@@ -28,7 +29,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// How long storage is borne that answers with faults or breaks off.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Target size of packs, and how many are sent at once: what a cut link costs is what was under way.
+/// Target size of packs, and how many are sent at once if the road is wide ([`Lanes`]): what a cut link costs is what was
+/// under way.
 const PACK_SIZE: u64 = 8 << 20;
 
 /// See [`PACK_SIZE`].
@@ -127,13 +129,14 @@ fn storage(task: &Task) -> Result<Arc<dyn Backend>, Halt> {
     let told = told(Arc::clone(&task.watch), Arc::clone(core));
     let inner = Retry::new(bare, retry, clock, Arc::clone(&task.stop.waiting), told);
     let (latch, watch) = (Arc::clone(&core.latch), Arc::clone(&task.watch));
-    Ok(Arc::new(Gate { inner, latch, watch, stop: task.stop.clone() }))
+    Ok(Arc::new(Gate { inner, latch, watch, stop: task.stop.clone(), lanes: Lanes::default() }))
 }
 
 fn http(task: &Task, gateway: &Gateway) -> Result<Options, Halt> {
     let (place, membership) = (&task.core.setup.place, &task.core.membership);
     let limiter = Some(Arc::clone(&task.core.limiter));
-    let mut options = Options { limiter, connections: Some(CONNECTIONS), ..Options::default() };
+    let road = Some(task.core.road.clone());
+    let mut options = Options { limiter, road, connections: Some(CONNECTIONS), ..Options::default() };
     if let Some(authority) = &gateway.authority {
         place::write(&place.gateway_authority(), authority.as_bytes()).map_err(Halt::failed)?;
         options.http = HttpOptions { authorities: vec![place.gateway_authority()], ..HttpOptions::default() };

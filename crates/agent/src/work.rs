@@ -1,6 +1,7 @@
 //! Work: what a run does, from opening the repository to its outcome. One thread works at a run; the engine has more.
 
 mod backup;
+mod disks;
 mod drill;
 mod restore;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::http::HttpOptions;
 use crate::runtime::STUCK;
-use crate::{Class, Error, Limiter, Result};
+use crate::{Class, Error, Limiter, Result, Road};
 
 /// When the size of a file that was just written is asked for. Object stores are always asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Options {
     pub stuck_after: Option<Duration>,
     /// Bandwidth, counted on the wire where the storage is reached over a network.
     pub limiter: Option<Arc<Limiter>>,
+    /// Says when the network is another one, so that REST requests do not wait for what cannot come any more.
+    pub road: Option<Road>,
 }
 
 /// Names that [`Options::credentials`] knows, for callers that read them from the environment.

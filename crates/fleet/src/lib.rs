@@ -53,7 +53,7 @@ pub use keep::{Keep, Within};
 pub use light::{Evidence, Light, LightKind};
 pub use limits::{BackupLimit, Limits};
 pub use machine::{Machine, MachineClass, Pause};
-pub use policy::{Policy, Selection};
+pub use policy::{NoDisk, Policy, SYSTEM_DISK, Selection};
 pub use progress::{Amount, Cause, Condition as RunCondition, Phase, Progress, Report};
 pub use roaming::{Around, Ledger, Metered, Network, Power, Roaming, Speed};
 pub use run::{Missed, Outcome, Run, RunState};

@@ -18,12 +18,29 @@ pub enum Selection {
     },
     /// Whole disks as images.
     Disks {
-        /// Device paths; none means all disks of the machine.
+        /// Device paths, or [`SYSTEM_DISK`]; none means all disks of the machine.
         devices: Vec<String>,
     },
 }
 
+/// What the disk that a machine's system lies on is called, whatever its path is there.
+pub const SYSTEM_DISK: &str = "system";
+
+/// A name that no disk has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no disk: a path such as /dev/sda, or {SYSTEM_DISK:?} for the system disk")]
+pub struct NoDisk(pub String);
+
 impl Selection {
+    /// Disks by their names: paths of devices, or [`SYSTEM_DISK`]. Whether a machine has them is seen there.
+    pub fn disks(devices: Vec<String>) -> Result<Selection, NoDisk> {
+        let is_disk = |name: &&String| name.strip_prefix("/dev/").is_some_and(|rest| !rest.is_empty());
+        match devices.iter().find(|name| !is_disk(name) && *name != SYSTEM_DISK) {
+            Some(wrong) => Err(NoDisk(wrong.clone())),
+            None => Ok(Selection::Disks { devices }),
+        }
+    }
+
     /// What it is, in words.
     pub fn words(&self) -> String {
         match self {
@@ -32,9 +49,16 @@ impl Selection {
                 format!("files in {} without {}", listed(paths), listed(excludes))
             }
             Selection::Disks { devices } if devices.is_empty() => "all disks".into(),
-            Selection::Disks { devices } => format!("the disks {}", listed(devices)),
+            Selection::Disks { devices } => match devices.as_slice() {
+                [one] if one == SYSTEM_DISK => "the system disk".into(),
+                devices => format!("the disks {}", listed(&devices.iter().map(disk_in_words).collect::<Vec<_>>())),
+            },
         }
     }
+}
+
+fn disk_in_words(device: &String) -> String {
+    if device == SYSTEM_DISK { "the system's".into() } else { device.clone() }
 }
 
 /// What is done for a machine.

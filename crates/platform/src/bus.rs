@@ -1,6 +1,7 @@
 //! The message bus of the system (D-Bus), where desktop services tell about power, links and sleep. Which bus is asked is a
 //! value, so that tests can show another one.
 
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
@@ -26,13 +27,22 @@ pub struct Bus {
     connection: Connection,
 }
 
-/// A property of an object of a service.
+/// An interface of an object of a service.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Property<'p> {
-    pub(crate) service: &'p str,
-    pub(crate) path: &'p str,
-    pub(crate) interface: &'p str,
-    pub(crate) name: &'p str,
+pub(crate) struct Interface<'i> {
+    pub(crate) service: &'i str,
+    pub(crate) path: &'i str,
+    pub(crate) name: &'i str,
+}
+
+/// What an object said of itself at one moment, by the names of its properties.
+pub(crate) struct Properties(HashMap<String, OwnedVariant>);
+
+impl Properties {
+    /// A property's value; none if there is no such one, or it is something else.
+    pub(crate) fn get<T: TryFrom<OwnedVariant>>(&self, name: &str) -> Option<T> {
+        self.0.get(name)?.try_clone().ok()?.try_into().ok()
+    }
 }
 
 impl Bus {
@@ -48,15 +58,14 @@ impl Bus {
         Ok(Bus { runtime, connection })
     }
 
-    /// A property's value; none if nobody answers, or with something else.
-    pub(crate) fn property<T: TryFrom<OwnedVariant>>(&self, property: Property<'_>) -> Option<T> {
-        let Property { service, path, interface, name } = property;
-        let body = (interface, name);
-        let ask =
-            self.connection.call_method(Some(service), path, Some("org.freedesktop.DBus.Properties"), "Get", &body);
+    /// All properties of an interface, as of one moment: asked for one by one, they may never have been so together. None
+    /// if nobody answers, or with something else.
+    pub(crate) fn properties(&self, interface: Interface<'_>) -> Option<Properties> {
+        let Interface { service, path, name } = interface;
+        let (asked, body) = (Some("org.freedesktop.DBus.Properties"), (name,));
+        let ask = self.connection.call_method(Some(service), path, asked, "GetAll", &body);
         let answer: Message = self.wait(ask)?.ok()?;
-        let value: OwnedVariant = answer.body().deserialize().ok()?;
-        value.try_into().ok()
+        answer.body().deserialize().ok().map(Properties)
     }
 
     /// Waits for something on this bus; none if it takes too long.

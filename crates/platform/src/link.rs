@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::bus::{Bus, Property};
+use crate::bus::{Bus, Interface};
 
 /// Whether there is a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +34,11 @@ const MANAGER: &str = "org.freedesktop.NetworkManager";
 impl Link {
     /// As NetworkManager says; none if it does not answer.
     pub fn of_bus(bus: &Bus) -> Option<Link> {
-        let of =
-            |name| Property { service: MANAGER, path: "/org/freedesktop/NetworkManager", interface: MANAGER, name };
-        let state: u32 = bus.property(of("State"))?;
-        let connectivity: u32 = bus.property(of("Connectivity")).unwrap_or_default();
-        let metered = match bus.property::<u32>(of("Metered")) {
+        let manager = Interface { service: MANAGER, path: "/org/freedesktop/NetworkManager", name: MANAGER };
+        let known = bus.properties(manager)?;
+        let state: u32 = known.get("State")?;
+        let connectivity: u32 = known.get("Connectivity").unwrap_or_default();
+        let metered = match known.get::<u32>("Metered") {
             Some(1 | 3) => Some(true),
             Some(2 | 4) => Some(false),
             _ => None,

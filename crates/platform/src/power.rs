@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::bus::{Bus, Property};
+use crate::bus::{Bus, Interface};
 
 /// What is known of the power supply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,12 +19,12 @@ const UPOWER: &str = "org.freedesktop.UPower";
 impl Power {
     /// As UPower says; none if it does not answer.
     pub fn of_bus(bus: &Bus) -> Option<Power> {
-        let of = |path, interface, name| Property { service: UPOWER, path, interface, name };
-        let on_battery: bool = bus.property(of("/org/freedesktop/UPower", UPOWER, "OnBattery"))?;
-        let display = "/org/freedesktop/UPower/devices/DisplayDevice";
-        let device = "org.freedesktop.UPower.Device";
-        let present: Option<bool> = bus.property(of(display, device, "IsPresent"));
-        let percent: Option<f64> = bus.property(of(display, device, "Percentage"));
+        let of = |path, name| Interface { service: UPOWER, path, name };
+        let on_battery: bool = bus.properties(of("/org/freedesktop/UPower", UPOWER))?.get("OnBattery")?;
+        let display = of("/org/freedesktop/UPower/devices/DisplayDevice", "org.freedesktop.UPower.Device");
+        let display = bus.properties(display);
+        let present: Option<bool> = display.as_ref().and_then(|display| display.get("IsPresent"));
+        let percent: Option<f64> = display.as_ref().and_then(|display| display.get("Percentage"));
         let battery = percent.filter(|_| present != Some(false)).map(|percent| percent.clamp(0.0, 100.0) as u8);
         Some(Power { mains: Some(!on_battery), battery })
     }

@@ -1,6 +1,6 @@
 // Live regions: what is in <section data-live="/path"> is replaced by what the server sends as an event "region"; what is in
 // <div data-part="word"> beside it, by an event of that word.
-// Without this file the page is the same, only not moving. Errors are left to the browser, which connects again by itself.
+// Without this file the page is the same, only not moving. Connections that are lost are left to the browser, which makes them again by itself.
 
 for (const region of document.querySelectorAll("[data-live]")) watch(region);
 
@@ -11,7 +11,15 @@ function watch(region) {
     source.addEventListener(part.dataset.part, (event) => replace(part, event.data));
   }
   source.addEventListener("end", () => source.close());
+  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) refused(region); });
   addEventListener("pagehide", () => source.close());
+}
+
+// The server has given up: where it says that we may not see this any more, as when a grant has ended, the page is asked for
+// once more, and says so instead of what it showed last.
+async function refused(region) {
+  const answer = await fetch(region.dataset.live, { method: "HEAD" }).catch(() => null);
+  if (answer && [401, 403, 404].includes(answer.status)) location.reload();
 }
 
 // The server escapes every name; the parser runs no scripts, and the policy would not let any run.

@@ -8,12 +8,13 @@ use api::answer::{
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
-use fleet::{AlertState, MachineId, RunState, State, Subject};
+use fleet::{AlertState, MachineId, RunState, Selection, State, Subject};
 use serde::Deserialize;
 use store::{Card, FleetFilter, RunRow};
 use utoipa::{IntoParams, IntoResponses, OpenApi};
 
 use crate::app::App;
+use crate::pages::client::sentence;
 use crate::pages::fleet::{mark_text, read_mark};
 use crate::pages::{acts, row};
 use crate::problem::Problem;
@@ -28,6 +29,9 @@ pub(crate) mod policies;
 const MACHINES: u64 = 100;
 const RUNS: u64 = 50;
 const ALERTS: u64 = 200;
+
+/// Disks that are asked for at once.
+const DISKS: usize = 32;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -204,7 +208,32 @@ pub(crate) async fn runs(
     Ok(Json(Runs { runs: runs.iter().map(|row| of_run(row, &app.facade.zone)).collect() }))
 }
 
-#[utoipa::path(post, path = "/api/v1/machines/{machine}/backup", params(("machine" = String, Path, description = "Which")), responses(
+/// What is to be backed up.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct What {
+    /// Images of these disks instead of what the policy names: paths such as /dev/sda or the word system, with commas
+    /// between; all: every disk that stays in the machine.
+    #[serde(default)]
+    disks: String,
+}
+
+impl What {
+    fn selection(&self) -> Result<Option<Vec<Selection>>, Problem> {
+        let names: Vec<String> = match self.disks.trim() {
+            "" => return Ok(None),
+            "all" => Vec::new(),
+            names => names.split(',').map(|name| name.trim().to_owned()).collect(),
+        };
+        if names.len() > DISKS || self.disks.len() > DISKS * 200 {
+            return Err(Problem::Invalid(format!("At most {DISKS} disks are asked for at once.")));
+        }
+        let disks = Selection::disks(names).map_err(|error| Problem::Invalid(sentence(&error)))?;
+        Ok(Some(vec![disks]))
+    }
+}
+
+#[utoipa::path(post, path = "/api/v1/machines/{machine}/backup", params(("machine" = String, Path, description = "Which"), What), responses(
     (status = 202, description = "It is asked for; the machine begins when it can", body = AskedFor),
     Refused,
 ))]
@@ -212,9 +241,10 @@ pub(crate) async fn back_up(
     Shared(app): Shared<App>,
     Caller(caller): Caller,
     Path(id): Path<String>,
+    Query(what): Query<What>,
 ) -> Result<(StatusCode, Json<AskedFor>), Problem> {
     let id: MachineId = identity(&id)?;
-    let job = acts::ask_for_backup(&app, &caller, id, "").await?;
+    let job = acts::ask_for_backup(&app, &caller, id, "", what.selection()?).await?;
     Ok((StatusCode::ACCEPTED, Json(AskedFor { job: job.to_string() })))
 }
 

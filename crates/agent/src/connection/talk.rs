@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::wire::agent::{FromAgent, ToAgent};
+use api::wire::agent::{Event, FromAgent, ToAgent};
 use api::wire::{self, Welcome};
 use fleet::RunId;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -145,9 +145,20 @@ impl Talk<'_> {
                 return Ok(());
             }
             for (number, event) in events {
+                self.tell_last_report(&event).await?;
                 self.channel.send(&FromAgent::Event { number, event }).await?;
                 self.sent = number;
             }
+        }
+    }
+
+    /// What a run said last goes before its end: a run that was quick has said nothing else.
+    async fn tell_last_report(&mut self, event: &Event) -> Result<(), Lost> {
+        let Event::Ended { run, .. } = event else { return Ok(()) };
+        let last = self.core.last_reports.lock().iter().rev().find(|(ended, _)| ended == run).cloned();
+        match last {
+            Some((run, report)) => self.channel.send(&FromAgent::Progress { run, report }).await,
+            None => Ok(()),
         }
     }
 

@@ -1,9 +1,8 @@
 //! Backup: what the policy or an order names becomes snapshots. What could not be read is missed, and said.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use disks::progress::{Phase as DiskPhase, Progress as DiskProgress};
+use ::disks::progress::{Phase as DiskPhase, Progress as DiskProgress};
 use files::backup::{
     self, BackupError, BackupOptions, CheckpointPolicy, Finished, ItemError, Observer, Source, Totals,
 };
@@ -12,10 +11,9 @@ use files::metadata::Ignore;
 use files::parent::ParentChoice;
 use files::pattern::{Case, PatternList};
 use fleet::{Phase, Selection};
-use platform::hardware::{Kind, System};
 use repo::retention::GroupBy;
 
-use super::{Done, Halt, Task};
+use super::{Done, Halt, Task, disks};
 use crate::hooks::{self, Moment};
 use crate::imaging::ImageRequest;
 use crate::refusal;
@@ -45,7 +43,7 @@ fn all(task: &Task, opened: &Opened, what: &[Selection]) -> Result<Done, Halt> {
         task.watch.next_part(&selection.words());
         snapshots.push(match selection {
             Selection::Files { paths, excludes } => files(task, opened, paths, excludes)?,
-            Selection::Disks { devices } => disks(task, opened, devices)?,
+            Selection::Disks { devices } => images(task, opened, devices)?,
         });
     }
     task.watch.enter(Phase::Finishing);
@@ -120,19 +118,8 @@ impl Observer for Seen<'_> {
     }
 }
 
-/// All disks of this machine that stay in it.
-fn all_disks() -> Result<Vec<PathBuf>, Halt> {
-    let devices = System::this().devices().map_err(Halt::failed)?;
-    let lasting = devices.iter().filter(|device| device.kind == Kind::Disk && !device.removable);
-    let paths: Vec<PathBuf> = lasting.map(|device| PathBuf::from("/dev").join(&device.name)).collect();
-    match paths.is_empty() {
-        true => Err(Halt::Failed("this machine has no disks that could be imaged".into())),
-        false => Ok(paths),
-    }
-}
-
-fn disks(task: &Task, opened: &Opened, devices: &[String]) -> Result<String, Halt> {
-    let devices = if devices.is_empty() { all_disks()? } else { devices.iter().map(PathBuf::from).collect() };
+fn images(task: &Task, opened: &Opened, devices: &[String]) -> Result<String, Halt> {
+    let devices = disks::chosen(devices)?;
     let (setup, progress) = (&task.core.setup, Arc::new(DiskProgress::default()));
     crate::place::make_private(&setup.place.images()).map_err(Halt::failed)?;
     let images = setup.place.images();

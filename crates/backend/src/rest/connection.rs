@@ -3,23 +3,52 @@
 use std::time::Duration;
 
 use http::header::{ACCEPT, RANGE};
+use parking_lot::Mutex;
 use url::Url;
 
 use super::*;
 use crate::Options;
 use crate::http as web;
 use crate::limit::Pace;
-use crate::runtime::block_on_patiently;
+use crate::road::Notices;
+use crate::runtime::block_on_road;
+use crate::{HttpOptions, Road};
 
 /// A REST server's address with what is needed to get in.
 pub(crate) struct Connection {
-    client: reqwest::Client,
+    line: Mutex<Line>,
+    road: Option<Road>,
     root: Url,
     user: Option<(String, String)>,
     location: String,
     pace: Pace,
     /// How long a request may show no progress.
     patience: Duration,
+}
+
+/// The client with its open connections, and what another one is made of.
+struct Line {
+    client: reqwest::Client,
+    road: Notices,
+    http: HttpOptions,
+    socket: Option<String>,
+}
+
+impl Line {
+    fn open(options: &Options, socket: Option<String>) -> Result<Line> {
+        let client = web::client(&options.http, socket.as_deref())?;
+        Ok(Line { client, road: Notices::of(options.road.as_ref()), http: options.http.clone(), socket })
+    }
+
+    /// The client; another one if the network is another one, as connections that are open lead nowhere any more.
+    fn client(&mut self) -> reqwest::Client {
+        if self.road.moved()
+            && let Ok(client) = web::client(&self.http, self.socket.as_deref())
+        {
+            self.client = client;
+        }
+        self.client.clone()
+    }
 }
 
 impl Connection {
@@ -41,7 +70,8 @@ impl Connection {
             None => format!("rest:{root}"),
         };
         Ok(Connection {
-            client: web::client(&options.http, socket.as_deref())?,
+            line: Mutex::new(Line::open(options, socket)?),
+            road: options.road.clone(),
             root,
             user,
             location,
@@ -82,7 +112,8 @@ impl Transport for Connection {
             }
             None => self.root.join(request.path).map_err(|error| Failure::new(Class::Permanent, error))?,
         };
-        let mut outgoing = self.client.request(request.method.clone(), address);
+        let road = Notices::of(self.road.as_ref());
+        let mut outgoing = self.line.lock().client().request(request.method.clone(), address);
         if let Some((name, password)) = &self.user {
             outgoing = outgoing.basic_auth(name, Some(password));
         }
@@ -92,7 +123,7 @@ impl Transport for Connection {
         if let Some(accept) = request.accept {
             outgoing = outgoing.header(ACCEPT, accept);
         }
-        block_on_patiently(self.patience, async {
+        block_on_road(self.patience, road, async {
             let answer = web::send(outgoing, request.body, &self.pace).await?;
             web::receive(answer, request.limit, &self.pace, into).await
         })

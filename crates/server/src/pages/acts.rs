@@ -3,7 +3,7 @@
 use api::wire::agent::{Order, RestoreTo};
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
-use fleet::{JobId, JobKey, JobKind, MachineId, Observation};
+use fleet::{JobId, JobKey, JobKind, MachineId, Observation, Selection};
 use serde::Deserialize;
 use store::{MachineChange, NewJob};
 
@@ -28,21 +28,22 @@ pub(crate) async fn back_up(
     Path(id): Path<MachineId>,
     Signed(visitor, wish): Signed<Wish>,
 ) -> Result<Response, Problem> {
-    ask_for_backup(&app, &visitor, id, &wish.request).await?;
+    ask_for_backup(&app, &visitor, id, &wish.request, None).await?;
     Ok(see(&Just::at(&format!("/machines/{id}"), "asked", id)))
 }
 
 /// Why a machine without an agent is asked for nothing.
 const NO_AGENT: &str = "Plain restic backs this machine up, by its own script: nothing can be asked of it from here.";
 
-/// Asks for a backup; the job.
+/// Asks for a backup, of this or of what the policy names; the job.
 pub(crate) async fn ask_for_backup(
     app: &App,
     visitor: &Visitor,
     machine: MachineId,
     request: &str,
+    what: Option<Vec<Selection>>,
 ) -> Result<JobId, Problem> {
-    let order = Order::Backup { what: None };
+    let order = Order::Backup { what };
     ask(app, visitor, machine, JobKind::Backup, (request, &order)).await
 }
 

@@ -85,12 +85,18 @@ pub(crate) async fn over(app: App) {
     _ = tokio::time::timeout(LONGEST, app.stopped()).await;
 }
 
+/// Until the next full second: whoever looks, at whichever server, looks at the same moments, and two people on the phone see
+/// the same figure.
+fn until_next(now: Timestamp) -> Duration {
+    LOOK.saturating_sub(Duration::from_nanos(u64::try_from(now.subsec_nanosecond()).unwrap_or_default()))
+}
+
 /// The region whenever it changed; ends when it can be read no more, as when a grant has ended.
 fn regions(app: App, visitor: Visitor, id: MachineId) -> impl Stream<Item = Result<Event, Infallible>> {
     let start = (app, visitor, None::<Now>);
     stream::unfold(start, move |(app, visitor, shown)| async move {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(until_next(app.now())).await;
             let visitor_now = visitor.again(&app).await.ok()?;
             let now = read(&app, &visitor_now, id).await.ok()?;
             if shown.as_ref() != Some(&now) {

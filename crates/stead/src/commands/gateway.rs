@@ -7,7 +7,7 @@ mod list;
 pub(crate) mod place;
 mod run;
 mod scrub;
-
+mod scrubs;
 mod seal;
 mod serve;
 

@@ -1,5 +1,6 @@
 //! A desktop's services on a bus of their own: UPower, NetworkManager and logind, as far as the agent asks them.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,13 +37,17 @@ pub(crate) struct Desktop {
     shared: Arc<Shared>,
     connection: Connection,
     runtime: Runtime,
+    _room: tempfile::TempDir,
 }
 
 impl Desktop {
     /// None where there is no dbus-daemon.
     pub(crate) fn start() -> Option<Desktop> {
+        // A socket that has a path can be reached from every network namespace.
+        let room = tempfile::tempdir().expect("room");
         let mut command = Command::new("dbus-daemon");
         command.args(["--session", "--nofork", "--nosyslog", "--print-address=1"]);
+        command.arg(format!("--address=unix:path={}", room.path().join("bus").display()));
         let Ok(mut daemon) = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
             testkit::peer::skip("there is no dbus-daemon");
             return None;
@@ -62,7 +67,7 @@ impl Desktop {
             }
             connection
         });
-        Some(Desktop { daemon, address, shared, connection, runtime })
+        Some(Desktop { daemon, address, shared, connection, runtime, _room: room })
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -92,6 +97,22 @@ impl Desktop {
     }
 }
 
+/// What an object of that interface says of itself.
+fn properties(interface: &str, said: Says) -> HashMap<&'static str, Variant<'static>> {
+    match interface {
+        "org.freedesktop.UPower" => [("OnBattery", Variant::from(said.on_battery))].into(),
+        "org.freedesktop.UPower.Device" => {
+            [("IsPresent", Variant::from(true)), ("Percentage", Variant::from(said.percent))].into()
+        }
+        _ => [
+            ("State", Variant::from(70_u32)),
+            ("Connectivity", Variant::from(said.connectivity)),
+            ("Metered", Variant::from(said.metered)),
+        ]
+        .into(),
+    }
+}
+
 async fn serve(connection: Connection, mut stream: MessageStream, shared: Arc<Shared>) {
     while let Some(Ok(message)) = stream.next().await {
         if message.message_type() != Type::MethodCall {
@@ -101,18 +122,9 @@ async fn serve(connection: Connection, mut stream: MessageStream, shared: Arc<Sh
         let member = header.member().map(|member| member.to_string()).unwrap_or_default();
         let said = *shared.says.lock().unwrap();
         let sent = match member.as_str() {
-            "Get" => {
-                let Ok((_, name)) = message.body().deserialize::<(String, String)>() else { continue };
-                let value = match name.as_str() {
-                    "OnBattery" => Variant::from(said.on_battery),
-                    "IsPresent" => Variant::from(true),
-                    "Percentage" => Variant::from(said.percent),
-                    "State" => Variant::from(70_u32),
-                    "Connectivity" => Variant::from(said.connectivity),
-                    "Metered" => Variant::from(said.metered),
-                    _ => continue,
-                };
-                connection.reply(&header, &value).await
+            "GetAll" => {
+                let Ok(interface) = message.body().deserialize::<String>() else { continue };
+                connection.reply(&header, &properties(&interface, said)).await
             }
             "Inhibit" => {
                 let (reader, writer) = std::io::pipe().expect("a pipe");

@@ -37,6 +37,25 @@ fn an_order_that_is_repeated_is_carried_out_once() {
 }
 
 #[test]
+fn a_backup_that_is_quick_tells_what_it_read_before_its_end() {
+    let machine = Machine::at_work();
+    machine.works();
+    let (run, outcome, _) = machine.ended(machine.orders_backup(1));
+    assert_eq!(outcome, Outcome::Good);
+    let last = machine.server.reports(run).pop().expect("a report");
+    assert!(last.amount.done > 0 && last.amount.new > 0 && last.phase == fleet::Phase::Finishing, "{last:?}");
+}
+
+#[test]
+fn a_disk_that_is_none_fails_with_those_that_there_are() {
+    let machine = Machine::at_work();
+    let what = vec![Selection::Disks { devices: vec!["/dev/nothing-like-that".into()] }];
+    let (_, outcome, _) = machine.ended(machine.orders(1, 1, Order::Backup { what: Some(what) }));
+    let Outcome::Failed { why } = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("\"/dev/nothing-like-that\" is no disk of this machine; it has "), "{why}");
+}
+
+#[test]
 fn what_could_not_be_read_is_missed_by_name_and_what_is_left_out_is_not() {
     let machine = Machine::at_work();
     machine.works();

@@ -82,8 +82,12 @@ fn a_terminal_shows_and_does_what_the_pages_do() {
     assert!(!nobody.status.success() && told(&nobody).contains("no machine \"Front\""), "{}", told(&nobody));
     let stranger = told(&stead(&server, "wrong", &["machines"]));
     assert!(stranger.contains("token"), "{stranger}");
-    let forbidden = stead(&server, &token, &["backup", NAME]);
-    assert!(!forbidden.status.success(), "the token was not made for that");
+    for disk in [&[][..], &["--disk", "system"]] {
+        let forbidden = stead(&server, &token, &[&["backup", NAME], disk].concat());
+        assert!(!forbidden.status.success(), "the token was not made for that");
+    }
+    let wrong = told(&stead(&server, &token, &["backup", NAME, "--disk", "/etc"]));
+    assert!(wrong.contains("is no disk"), "{wrong}");
     assert!(server.stop());
 }
 

@@ -204,11 +204,9 @@ impl PolicyForm {
             return Err(format!("{path:?} does not say where it is: a folder begins at the root, such as /home."));
         }
         let devices = lines(self.text("devices"));
-        if let Some(device) = devices.iter().find(|device| !device.starts_with("/dev/")) {
-            return Err(format!("{device:?} is no device: they begin with /dev/."));
-        }
+        let disks = Selection::disks(devices).map_err(|error| sentence(&error))?;
         let files = (!paths.is_empty()).then_some(Selection::Files { paths, excludes });
-        let disks = self.is_on("disks").then_some(Selection::Disks { devices });
+        let disks = self.is_on("disks").then_some(disks);
         Ok(files.into_iter().chain(disks).collect())
     }
 
@@ -311,7 +309,7 @@ mod tests {
             name: "Offices".into(),
             what: vec![
                 Selection::Files { paths: vec!["/home".into()], excludes: vec!["*.iso".into()] },
-                Selection::Disks { devices: vec!["/dev/sda".into()] },
+                Selection::Disks { devices: vec!["/dev/sda".into(), fleet::SYSTEM_DISK.into()] },
             ],
             schedule: Schedule {
                 zone: Zone::named("America/Santiago").unwrap(),

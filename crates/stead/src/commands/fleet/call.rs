@@ -51,7 +51,12 @@ impl Call {
 
     /// Asks for something to be done.
     pub(super) fn post(&self, path: &str) -> Outcome {
-        self.text(Method::POST, path, &[]).map(drop)
+        self.post_with(path, &[])
+    }
+
+    /// Asks for something to be done in a certain way.
+    pub(super) fn post_with(&self, path: &str, query: &[(&str, &str)]) -> Outcome {
+        self.text(Method::POST, path, query).map(drop)
     }
 
     /// The one machine whose name, or identity, this is.

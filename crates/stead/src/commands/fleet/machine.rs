@@ -19,12 +19,21 @@ pub(crate) struct Args {
 
 /// Ask for a backup of a machine now
 ///
+/// It backs up what its policy names, or images of disks. A disk that it does not have fails the run, which then says which
+/// ones there are.
+///
 /// Example: stead fleet backup reception-pc
+///          stead fleet backup reception-pc --disk system
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct BackupArgs {
     /// Its name or id
     #[arg(value_name = "MACHINE")]
     name: String,
+    /// Image this disk instead of what the policy names: a path such as /dev/sda, `system` for the system disk, or `all` for
+    /// all that stay in the machine (may be repeated)
+    #[arg(long, value_name = "DEVICE|system|all")]
+    disk: Vec<String>,
 }
 
 impl Args {
@@ -50,7 +59,8 @@ impl Args {
 impl BackupArgs {
     pub(super) fn run(self, call: &Call, output: Output) -> Outcome {
         let machine = call.machine(&self.name)?;
-        call.post(&format!("/api/v1/machines/{}/backup", machine.id))?;
+        let disks = self.disk.join(",");
+        call.post_with(&format!("/api/v1/machines/{}/backup", machine.id), &[("disks", &disks)])?;
         output.remark(format_args!("asked for; `stead fleet machine {}` shows how far it is", printable(&machine.name)))
     }
 }
