@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::attempts::Attempts;
 use crate::calls::Calls;
+use crate::listen::Protection;
 use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
 use crate::problem::Problem;
@@ -50,21 +51,36 @@ pub(crate) struct Shared {
     /// Agents and keepers that are connected.
     pub(crate) calls: Calls,
     pub(crate) rounds: Rounds,
+    protection: Protection,
     clock: Clock,
     observer: Observer,
     stop: watch::Receiver<bool>,
 }
 
+/// What an application is made of.
+pub(crate) struct Setting {
+    pub(crate) store: Store,
+    pub(crate) protection: Protection,
+    pub(crate) facade: Facade,
+    pub(crate) clock: Clock,
+    pub(crate) observer: Observer,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
 impl App {
-    pub(crate) fn new(
-        store: Store,
-        facade: Facade,
-        clock: Clock,
-        observer: Observer,
-        stop: watch::Receiver<bool>,
-    ) -> App {
+    pub(crate) fn new(setting: Setting) -> App {
+        let Setting { store, protection, facade, clock, observer, stop } = setting;
         let (attempts, calls, rounds) = (Attempts::default(), Calls::default(), Rounds::default());
-        App(Arc::new(Shared { store, facade, attempts, calls, rounds, clock, observer, stop }))
+        App(Arc::new(Shared { store, facade, attempts, calls, rounds, protection, clock, observer, stop }))
+    }
+
+    /// What somebody who is connected may have seen of us.
+    pub(crate) fn fingerprints(&self) -> Vec<String> {
+        let mut all = vec![self.facade.fingerprint.clone()];
+        if let Protection::Tls(certificate) = &self.protection {
+            all.extend(certificate.fingerprints());
+        }
+        all
     }
 
     /// The time.

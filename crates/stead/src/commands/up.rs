@@ -43,7 +43,7 @@ use place::Place;
 /// directory, prints a one-time link to sign in with, and makes the first backup at once. Nothing is asked; the next
 /// start goes on with what is there. As one process of one user the parts are separate in name only.
 ///
-/// Not there yet: no certificate is fetched by ACME; passkeys are not offered. `stead backup` works without any server.
+/// Not there yet: passkeys are not offered. `stead backup` works without any server.
 ///
 /// Example: stead up
 /// Example: stead up ~/Documents /srv/shared
@@ -77,7 +77,20 @@ pub(crate) struct Args {
     /// The name by which browsers and agents reach the server [default: this host's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Show this certificate (a chain, PEM) instead of one of our own authority
+    /// Get a certificate that browsers know for that name, and renew it, from Let's Encrypt or --acme-directory: you agree
+    /// to its terms, and it must reach this server at port 443 of that name
+    #[arg(long, requires = "name", conflicts_with_all = ["tls_cert", "plain"])]
+    acme: bool,
+    /// The directory of another authority that speaks ACME
+    #[arg(long, value_name = "URL", requires = "acme")]
+    acme_directory: Option<String>,
+    /// What that authority's own server is known by (PEM), if not by what this system trusts
+    #[arg(long, value_name = "FILE", requires = "acme_directory")]
+    acme_root: Option<PathBuf>,
+    /// The e-mail address that the authority may write to
+    #[arg(long, value_name = "ADDRESS", requires = "acme")]
+    acme_contact: Option<String>,
+    /// Show browsers this certificate (a chain, PEM; read again when it changes) instead of one of our own authority
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The key of that certificate (PEM)
@@ -118,6 +131,7 @@ impl Args {
         let store = Store::open(&database(place.root(), self.database_url.as_deref())).await?;
         let link = self.prepare(&store, output).await?;
         let protection = self.protection(place)?;
+        let public = self.public(place)?;
         let door = Door::open(self.listen, &protection).await?;
         let facade = self.facade(&door, &protection);
         let (address, fingerprint) = (facade.address.clone(), facade.fingerprint.clone());
@@ -129,7 +143,7 @@ impl Args {
             false => Some(self.open_gate(place, context, &store, &protection, &facade).await?),
         };
         let near = near(&facade, door.address());
-        let setup = Setup { store: store.clone(), door, protection, facade, clock, observer };
+        let setup = Setup { store: store.clone(), door, protection, public, facade, clock, observer };
         let running = setup.start();
         let link = link.map(|path| format!("{address}{path}"));
         say(output, &address, link.as_deref(), &fingerprint)?;
@@ -207,7 +221,8 @@ impl Args {
             facade.address.split_once("://").ok_or_else(|| Failure::new("the server has no address"))?;
         let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
         let address = format!("{scheme}://{host}:{}", gate.address().port());
-        let authority = if facade.own_authority { Some(place.authority()?) } else { None };
+        // The gateway shows what our own authority signed, whatever browsers are shown.
+        let authority = if facade.fingerprint.is_empty() { None } else { Some(place.authority()?) };
         server::gateway::tell(store, address, authority).await?;
         Ok(gate)
     }

@@ -6,27 +6,49 @@ use std::sync::Arc;
 use fleet::Zone;
 use jiff::Timestamp;
 use server::Facade;
-use server::authority::{self, Certificate};
+use server::authority;
+use server::certificate::{Certificate, Public, acme, given};
 use server::listen::{Door, Protection};
 
 use super::Args;
 use super::place::Place;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 impl Args {
-    /// The certificate that was given, or one of our own authority for every name that we may be reached by.
+    /// A certificate of our own authority for every name that we may be reached by.
     pub(super) fn protection(&self, place: &Place) -> Outcome<Protection> {
-        let certificate = match (&self.tls_cert, &self.tls_key) {
-            _ if self.plain => return Ok(Protection::Plain),
-            (Some(chain), Some(key)) => Certificate::given(chain, key)?,
-            _ => {
-                let own = outward().map(|ip| ip.to_string());
-                let given: Vec<String> = self.name.iter().cloned().chain(own).collect();
-                let names = authority::names(&given, &platform::hostname(), self.listen.ip());
-                Certificate::own(&place.tls()?, names, Timestamp::now())?
-            }
-        };
+        if self.plain {
+            return Ok(Protection::Plain);
+        }
+        let own = outward().map(|ip| ip.to_string());
+        let given: Vec<String> = self.name.iter().cloned().chain(own).collect();
+        let names = authority::names(&given, &platform::hostname(), self.listen.ip());
+        let certificate = Certificate::own(&place.tls()?, names, Timestamp::now())?;
         Ok(Protection::Tls(Arc::new(certificate)))
+    }
+
+    /// What browsers are shown instead, if it is given or to be got.
+    pub(super) fn public(&self, place: &Place) -> Outcome<Option<Public>> {
+        match (&self.tls_cert, &self.tls_key, self.acme) {
+            (Some(chain), Some(key), _) => Ok(Some(Public::Given(given::Files::read(chain.clone(), key.clone())?))),
+            (_, _, true) => Ok(Some(Public::Acme(self.wish(place)?))),
+            _ => Ok(None),
+        }
+    }
+
+    fn wish(&self, place: &Place) -> Outcome<acme::Wish> {
+        let name = self.name.clone().unwrap_or_default();
+        if name.parse::<IpAddr>().is_ok() || !name.contains('.') {
+            let words = format!("{name:?} is no name that an authority vouches for: it has to be one like backup.example.com");
+            return Err(Failure::new(words));
+        }
+        Ok(acme::Wish {
+            names: vec![name],
+            directory: self.acme_directory.clone(),
+            root: self.acme_root.clone(),
+            contact: self.acme_contact.clone(),
+            folder: place.tls()?.join("acme"),
+        })
     }
 
     /// How the server is known to those who use it.
@@ -39,7 +61,7 @@ impl Args {
             None => in_address(address.ip()),
         };
         let (scheme, fingerprint, own_authority) = match protection {
-            Protection::Tls(certificate) => ("https", certificate.fingerprint().to_owned(), certificate.is_own()),
+            Protection::Tls(certificate) => ("https", certificate.fingerprint(), self.tls_cert.is_none() && !self.acme),
             Protection::Plain => ("http", String::new(), false),
         };
         let zone = jiff::tz::TimeZone::system();
@@ -87,10 +109,5 @@ pub(super) fn near(facade: &Facade, address: SocketAddr) -> Near {
     let scheme = if facade.fingerprint.is_empty() { "http" } else { "https" };
     let ip = address.ip();
     let host = if ip.is_unspecified() || ip.is_loopback() { "localhost".into() } else { in_address(ip) };
-    let address = match facade.own_authority || facade.fingerprint.is_empty() {
-        true => format!("{scheme}://{host}:{}", address.port()),
-        // A certificate that was given is good for its own names only.
-        false => facade.address.clone(),
-    };
-    Near { address, fingerprint: facade.fingerprint.clone() }
+    Near { address: format!("{scheme}://{host}:{}", address.port()), fingerprint: facade.fingerprint.clone() }
 }

@@ -71,7 +71,7 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     let mut options = Options::new(access, below, ledger, Arc::new(SystemClock), state.join("incoming"));
     options.trouble = Arc::new(move |words| output.warn(format_args!("gateway: {words}")));
     let certificate = match protection {
-        Protection::Tls(certificate) => Some(Certificate::Shown(certificate)),
+        Protection::Tls(certificate) => Some(Certificate::Shown(certificate.alone())),
         Protection::Plain => None,
     };
     let limits = ConnectionLimits::default();
