@@ -107,9 +107,10 @@ impl Wish {
 
     fn failed(&self, error: &AcmeError, pause: Duration) -> String {
         format!(
-            "no certificate for {} by ACME: {error}; asked again in {} minutes. The authority must reach this server at \
+            "no certificate for {} by ACME: {}; asked again in {} minutes. The authority must reach this server at \
              port 443 of that name",
             self.names.join(", "),
+            causes(error),
             pause.as_secs() / 60
         )
     }
@@ -170,6 +171,18 @@ impl Wish {
     }
 }
 
+/// An error with what is behind it.
+fn causes(error: &AcmeError) -> String {
+    let mut words = vec![error.to_string()];
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push(cause.to_string());
+        source = cause.source();
+    }
+    words.dedup();
+    words.join(": ")
+}
+
 /// An account is one authority's: each has a file of its own.
 fn account_name(directory: &str) -> String {
     let hash = hex::encode(crate::token::sha256(directory.as_bytes()));
@@ -200,8 +213,9 @@ fn answer(name: &str, authorization: &KeyAuthorization) -> Result<CertifiedKey, 
     let key = KeyPair::generate()?;
     let chain = vec![params.self_signed(&key)?.der().clone()];
     let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let made = CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider());
-    Ok(made.map_err(CertificateError::from)?)
+    let signs = aws_lc_rs::sign::any_supported_type(&private).map_err(CertificateError::from)?;
+    // Not compared with its key, as others are: its one extension is critical, and nobody else knows it.
+    Ok(CertifiedKey::new(chain, signs))
 }
 
 /// What the authority says it found.

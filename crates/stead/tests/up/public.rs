@@ -20,7 +20,7 @@ struct Pebble {
     directory: String,
     ours: Authority,
     _room: TempDir,
-    _servers: [Servant; 2],
+    servers: Vec<Servant>,
 }
 
 impl Pebble {
@@ -45,7 +45,7 @@ impl Pebble {
         command.env("PEBBLE_VA_NOSLEEP", "1").arg("-config").arg(&file);
         let issues = Servant::start(command.args(["-dnsserver", &format!("127.0.0.1:{resolver}")]), listen);
         let directory = format!("https://localhost:{listen}/dir");
-        Some(Pebble { directory, ours, _room: room, _servers: [resolves, issues] })
+        Some(Pebble { directory, ours, _room: room, servers: vec![resolves, issues] })
     }
 }
 
@@ -81,10 +81,11 @@ fn public(door: u16) -> String {
 #[test]
 fn browsers_are_shown_a_certificate_that_they_know_and_agents_the_one_that_they_pin() {
     let door = free_port();
-    let Some(pebble) = Pebble::start(door) else { return };
+    let Some(mut pebble) = Pebble::start(door) else { return };
     let folder = tempfile::tempdir().unwrap();
     let root = pebble.ours.certificate();
-    let start = || Server::start_by(known_by_name(&folder, door, &pebble.directory, &root));
+    let directory = pebble.directory.clone();
+    let start = || Server::start_by(known_by_name(&folder, door, &directory, &root));
     let server = start();
     let first = public(door);
     assert!(first.contains(&format!("DNS:{NAME}")), "{first}");
@@ -97,7 +98,7 @@ fn browsers_are_shown_a_certificate_that_they_know_and_agents_the_one_that_they_
     let told = String::from_utf8(enrol.output().unwrap().stderr).unwrap();
     assert!(told.contains("code") && !told.contains("believed"), "the pin must hold, the code must not: {told}");
     assert!(server.stop());
-    drop(pebble);
+    pebble.servers.clear();
     let again = start();
     assert_eq!(public(door), first, "what was got is kept, and shown though its authority is away");
     assert!(again.stop());
