@@ -169,7 +169,9 @@ impl Pin {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let check = Arc::clone(self) as Arc<dyn ServerCertVerifier>;
         let mut config = builder.dangerous().with_custom_certificate_verifier(check).with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let pinned = matches!(self.rule, Rule::Fingerprint(_)).then_some(api::wire::PINNED);
+        let protocols = protocols.iter().copied().chain(pinned);
+        config.alpn_protocols = protocols.map(|name| name.as_bytes().to_vec()).collect();
         Ok(config)
     }
 

@@ -19,6 +19,10 @@ pub mod keeper;
 /// Where agents and keepers call.
 pub const PATH: &str = "/api/v1/agent";
 
+/// Whoever knows the server by its own authority's fingerprint offers this as a protocol of TLS (ALPN), which is never chosen:
+/// the server shows a certificate of that authority then, and not the one that browsers know.
+pub const PINNED: &str = "stead-pinned";
+
 /// The newest protocol that this program speaks.
 pub const NEWEST: u32 = 1;
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::attempts::Attempts;
 use crate::calls::Calls;
+use crate::listen::Protection;
 use crate::notify::watchdog::Rounds;
 use crate::observer::{Event, Observer};
 use crate::passkey::Passkeys;
@@ -54,23 +55,40 @@ pub(crate) struct Shared {
     /// Agents and keepers that are connected.
     pub(crate) calls: Calls,
     pub(crate) rounds: Rounds,
+    protection: Protection,
     clock: Clock,
     observer: Observer,
     stop: watch::Receiver<bool>,
 }
 
+/// What an application is made of.
+pub(crate) struct Setting {
+    pub(crate) store: Store,
+    pub(crate) protection: Protection,
+    pub(crate) facade: Facade,
+    pub(crate) seal: Seal,
+    pub(crate) clock: Clock,
+    pub(crate) observer: Observer,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
 impl App {
-    pub(crate) fn new(
-        store: Store,
-        facade: Facade,
-        seal: Seal,
-        clock: Clock,
-        observer: Observer,
-        stop: watch::Receiver<bool>,
-    ) -> App {
+    pub(crate) fn new(setting: Setting) -> App {
+        let Setting { store, protection, facade, seal, clock, observer, stop } = setting;
         let (attempts, calls, rounds) = (Attempts::default(), Calls::default(), Rounds::default());
         let passkeys = Passkeys::at(&facade.address);
-        App(Arc::new(Shared { store, facade, seal, attempts, passkeys, calls, rounds, clock, observer, stop }))
+        let shared =
+            Shared { store, facade, seal, attempts, passkeys, calls, rounds, protection, clock, observer, stop };
+        App(Arc::new(shared))
+    }
+
+    /// What somebody who is connected may have seen of us.
+    pub(crate) fn fingerprints(&self) -> Vec<String> {
+        let mut all = vec![self.facade.fingerprint.clone()];
+        if let Protection::Tls(certificate) = &self.protection {
+            all.extend(certificate.fingerprints());
+        }
+        all
     }
 
     /// The time.

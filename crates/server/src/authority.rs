@@ -5,10 +5,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use parking_lot::RwLock;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -16,7 +14,6 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::token;
@@ -45,16 +42,8 @@ pub enum CertificateError {
     Use(#[from] rustls::Error),
 }
 
-/// What the server shows of itself. The certificate is replaced while it runs.
-#[derive(Debug)]
-pub struct Certificate {
-    shown: RwLock<Arc<CertifiedKey>>,
-    own: Option<Own>,
-    fingerprint: String,
-}
-
 /// An authority of our own, and the names that it vouches for.
-struct Own {
+pub(crate) struct Own {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     names: Vec<String>,
@@ -66,63 +55,20 @@ impl std::fmt::Debug for Own {
     }
 }
 
-impl Certificate {
-    /// One of our own authority, which is read from `folder` or made there. The names are host names and addresses.
-    pub fn own(folder: &Path, names: Vec<String>, now: Timestamp) -> Result<Certificate, CertificateError> {
-        let (key, certificate) = read_or_make(folder, now)?;
-        let issuer = Issuer::new(authority(now), key);
-        let own = Own { issuer, certificate, names };
-        let fingerprint = fingerprint(&own.certificate);
-        let shown = RwLock::new(Arc::new(own.sign(now)?));
-        Ok(Certificate { shown, own: Some(own), fingerprint })
-    }
-
-    /// One that was given: a chain and its key, as PEM.
-    pub fn given(chain: &Path, key: &Path) -> Result<Certificate, CertificateError> {
-        let pem = |path: &Path| {
-            let path = path.to_path_buf();
-            move |error| CertificateError::Pem(path, error)
-        };
-        let certificates: Vec<_> =
-            CertificateDer::pem_file_iter(chain).and_then(Iterator::collect).map_err(pem(chain))?;
-        let first = certificates.first().ok_or_else(|| {
-            let nothing = rustls::pki_types::pem::Error::NoItemsFound;
-            CertificateError::Pem(chain.to_path_buf(), nothing)
-        })?;
-        let fingerprint = fingerprint(first);
-        let private = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
-        let shown = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())?;
-        Ok(Certificate { shown: RwLock::new(Arc::new(shown)), own: None, fingerprint })
-    }
-
-    /// SHA-256 of what agents pin: our authority's certificate, or the one that was given. In groups, for people.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    /// Whether browsers will ask about it, because they do not know our authority.
-    pub fn is_own(&self) -> bool {
-        self.own.is_some()
-    }
-
-    /// Signs a new certificate, if it is ours to do.
-    pub fn renew(&self, now: Timestamp) -> Result<(), CertificateError> {
-        if let Some(own) = &self.own {
-            *self.shown.write() = Arc::new(own.sign(now)?);
-        }
-        Ok(())
-    }
-}
-
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.shown.read()))
-    }
-}
-
 impl Own {
+    /// Read from `folder`, or made there. The names are host names and addresses.
+    pub(crate) fn read(folder: &Path, names: Vec<String>, now: Timestamp) -> Result<Own, CertificateError> {
+        let (key, certificate) = read_or_make(folder, now)?;
+        Ok(Own { issuer: Issuer::new(authority(now), key), certificate, names })
+    }
+
+    /// Of the authority's certificate.
+    pub(crate) fn fingerprint(&self) -> String {
+        fingerprint(&self.certificate)
+    }
+
     /// A fresh key and a certificate for it. 397 days are what browsers take at most.
-    fn sign(&self, now: Timestamp) -> Result<CertifiedKey, CertificateError> {
+    pub(crate) fn sign(&self, now: Timestamp) -> Result<CertifiedKey, CertificateError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(self.names.clone())?;
         params.distinguished_name = name(self.names.first().map_or("stead", String::as_str));
@@ -153,7 +99,8 @@ fn valid(params: &mut CertificateParams, now: Timestamp, days: i64) {
     params.not_after = midnight(days);
 }
 
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+/// SHA-256 of a certificate, in groups, for people.
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let hash = hex::encode_upper(token::sha256(certificate));
     let pairs: Vec<_> = hash.as_bytes().chunks(2).map(String::from_utf8_lossy).collect();
     pairs.join(":")
@@ -193,7 +140,7 @@ fn make(key_file: &Path, certificate_file: &Path, now: Timestamp) -> Result<(), 
 }
 
 /// Writes a file that only we may read, whole or not at all.
-fn write_secret(path: &Path, text: &str) -> Result<(), CertificateError> {
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), CertificateError> {
     let part = path.with_extension("part");
     let write = || {
         let mut options = fs::OpenOptions::new();
@@ -225,27 +172,14 @@ pub fn names(given: &[String], host: &str, address: IpAddr) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn now() -> Timestamp {
-        "2026-11-22T12:00:00Z".parse().unwrap()
-    }
-
     #[test]
     fn the_authority_is_made_once_and_stays() {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let made = Certificate::own(folder.path(), vec!["localhost".into()], now()).unwrap();
-        let read = Certificate::own(folder.path(), vec!["backup.example".into()], now()).unwrap();
+        let made = Own::read(folder.path(), vec!["localhost".into()], now).unwrap();
+        let read = Own::read(folder.path(), vec!["backup.example".into()], now).unwrap();
         assert_eq!(made.fingerprint(), read.fingerprint());
         assert_eq!(made.fingerprint().len(), 95);
-        assert!(made.is_own());
-    }
-
-    #[test]
-    fn a_renewed_certificate_is_another_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let certificate = Certificate::own(folder.path(), vec!["localhost".into()], now()).unwrap();
-        let before = certificate.shown.read().cert[0].clone();
-        certificate.renew(now()).unwrap();
-        assert_ne!(before, certificate.shown.read().cert[0]);
     }
 
     #[cfg(unix)]
@@ -253,17 +187,8 @@ mod tests {
     fn nobody_else_can_read_the_key() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        Certificate::own(folder.path(), vec!["localhost".into()], now()).unwrap();
+        Own::read(folder.path(), vec!["localhost".into()], Timestamp::now()).unwrap();
         let mode = fs::metadata(folder.path().join("authority.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_told_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("chain.pem");
-        fs::write(&file, "nothing").unwrap();
-        let error = Certificate::given(&file, &file).unwrap_err().to_string();
-        assert!(error.contains("chain.pem"), "{error}");
     }
 }

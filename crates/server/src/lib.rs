@@ -10,6 +10,7 @@ mod assets;
 mod attempts;
 pub mod authority;
 mod calls;
+pub mod certificate;
 mod code;
 mod due;
 pub mod first;

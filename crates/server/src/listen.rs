@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use crate::allowance::{Allowance, Allowed};
-use crate::authority::Certificate;
+use crate::certificate::Certificate;
 
 /// Connections at once; others wait in the system's queue.
 const MOST: usize = 4_096;
@@ -117,7 +117,8 @@ fn acceptor(certificate: Arc<Certificate>) -> Result<TlsAcceptor, rustls::Error>
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = config.with_no_client_auth().with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The last one is chosen by those alone who look whether a name is ours.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"acme-tls/1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -7,8 +7,8 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, Clock, Facade};
-use crate::authority::Certificate;
+use crate::app::{App, Clock, Facade, Setting};
+use crate::certificate::{Certificate, Public};
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
 use crate::seal::Seal;
@@ -25,6 +25,8 @@ pub struct Setup {
     pub door: Door,
     /// How its door is protected.
     pub protection: Protection,
+    /// What it shows to browsers; none: what its own authority signed.
+    pub public: Option<Public>,
     /// How it is known.
     pub facade: Facade,
     /// What secrets in the database are sealed with; the same for all servers of a database.
@@ -40,21 +42,17 @@ pub struct Running {
     stop: watch::Sender<bool>,
     answers: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
-    renews: Option<JoinHandle<()>>,
+    certificates: Vec<JoinHandle<()>>,
 }
 
 impl Setup {
     /// Begins to answer, on the runtime that this is called in.
     pub fn start(self) -> Running {
-        let Setup { store, door, protection, facade, seal, clock, observer } = self;
+        let Setup { store, door, protection, public, facade, seal, clock, observer } = self;
         let (stop, stopped) = watch::channel(false);
-        let renews = match protection {
-            Protection::Tls(certificate) if certificate.is_own() => {
-                Some(tokio::spawn(renew(certificate, Arc::clone(&clock), Arc::clone(&observer))))
-            }
-            _ => None,
-        };
-        let app = App::new(store, facade, seal, clock, observer, stopped.clone());
+        let certificates = keep(&protection, public, &clock, &observer);
+        let setting = Setting { store, protection, facade, seal, clock, observer, stop: stopped.clone() };
+        let app = App::new(setting);
         let tasks = vec![
             tokio::spawn(judge::run(app.clone())),
             tokio::spawn(due::run(app.clone())),
@@ -66,7 +64,7 @@ impl Setup {
         let mut stopped = stopped;
         let told = async move { _ = stopped.wait_for(|stop| *stop).await };
         let answers = tokio::spawn(door.serve(routes::router(app), told));
-        Running { stop, answers, tasks, renews }
+        Running { stop, answers, tasks, certificates }
     }
 }
 
@@ -78,10 +76,17 @@ impl Running {
         for task in self.tasks {
             _ = task.await;
         }
-        if let Some(renews) = self.renews {
-            renews.abort();
-        }
+        self.certificates.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// What keeps certificates up to date.
+fn keep(protection: &Protection, public: Option<Public>, clock: &Clock, observer: &Observer) -> Vec<JoinHandle<()>> {
+    let Protection::Tls(certificate) = protection else { return Vec::new() };
+    let certificate = || Arc::clone(certificate);
+    let renews = renew(certificate(), Arc::clone(clock), Arc::clone(observer));
+    let shows = public.map(|public| public.keep(certificate(), Arc::clone(clock), Arc::clone(observer)));
+    std::iter::once(tokio::spawn(renews)).chain(shows.map(tokio::spawn)).collect()
 }
 
 async fn renew(certificate: Arc<Certificate>, clock: Clock, observer: Observer) {

@@ -46,6 +46,7 @@ const PACKAGES: [&str; 50] = [
     "openssl",
     "ovmf",
     "partclone",
+    "pebble",
     "pkg-config",
     "postgresql",
     "psmisc",

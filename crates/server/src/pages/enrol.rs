@@ -149,7 +149,10 @@ fn fingerprint_about(app: &App) -> &'static str {
         (true, true) => {
             "SHA-256 of this server's own authority. Browsers do not know it and ask once; compare it then."
         }
-        (true, false) => "SHA-256 of the certificate that was given to this server.",
+        (true, false) => {
+            "SHA-256 of this server's own authority, which machines know it by. Browsers are shown a certificate that \
+             everybody knows."
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use continuity::{Grant, GrantId, GrantedOn, Person, PersonId, Role, Scope, Verb};
 use fleet::{Client, ClientId, KeyCustody, MachineClass, MachineId, Tenant, TenantId, Zone};
 use jiff::{SignedDuration, Timestamp};
-use stead_server::authority::Certificate;
+use stead_server::certificate::Certificate;
 use stead_server::first;
 use stead_server::listen::{Door, Protection};
 use stead_server::seal::Seal;
@@ -116,6 +116,7 @@ impl Shop {
             store: self.store.clone(),
             door,
             protection,
+            public: None,
             facade,
             seal: Seal::at(&self.folder.path().join("server.key")).unwrap(),
             clock: Arc::new(move || Timestamp::from_second(read.load(Ordering::SeqCst)).unwrap()),

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use fleet::Zone;
 use jiff::Timestamp;
 use server::Facade;
-use server::authority::{self, Certificate};
+use server::authority;
+use server::certificate::acme::Wish;
+use server::certificate::given::Files;
+use server::certificate::{Certificate, Public};
 use server::listen::{Door, Protection};
 
 use crate::failure::{Failure, Outcome};
@@ -19,7 +22,7 @@ pub(crate) struct FrontArgs {
     /// The name by which browsers and machines reach it [default: this host's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Show this certificate (a chain, PEM) instead of one of our own authority
+    /// Show this certificate (a chain, PEM; read again when it changes) instead of one of our own authority
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The key of that certificate (PEM)
@@ -31,20 +34,29 @@ pub(crate) struct FrontArgs {
 }
 
 impl FrontArgs {
-    /// The certificate that was given, or one of our own authority (in the folder `tls`) for every name that we may be
-    /// reached by.
+    /// A certificate of our own authority (in the folder `tls`) for every name that we may be reached by.
     pub(crate) fn protection(&self, tls: impl FnOnce() -> Outcome<PathBuf>, listen: SocketAddr) -> Outcome<Protection> {
-        let certificate = match (&self.tls_cert, &self.tls_key) {
-            _ if self.plain => return Ok(Protection::Plain),
-            (Some(chain), Some(key)) => Certificate::given(chain, key)?,
-            _ => {
-                let own = outward().map(|ip| ip.to_string());
-                let given: Vec<String> = self.name.iter().cloned().chain(own).collect();
-                let names = authority::names(&given, &platform::hostname(), listen.ip());
-                Certificate::own(&tls()?, names, Timestamp::now())?
-            }
-        };
+        if self.plain {
+            return Ok(Protection::Plain);
+        }
+        let own = outward().map(|ip| ip.to_string());
+        let given: Vec<String> = self.name.iter().cloned().chain(own).collect();
+        let names = authority::names(&given, &platform::hostname(), listen.ip());
+        let certificate = Certificate::own(&tls()?, names, Timestamp::now())?;
         Ok(Protection::Tls(Arc::new(certificate)))
+    }
+
+    /// Whether it speaks without TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The certificate that was given.
+    pub(crate) fn given(&self) -> Outcome<Option<Public>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(chain), Some(key)) => Ok(Some(Public::Given(Files::read(chain.clone(), key.clone())?))),
+            _ => Ok(None),
+        }
     }
 
     /// The address by which others reach what listens there.
@@ -62,13 +74,52 @@ impl FrontArgs {
     /// How the server is known to those who use it.
     pub(crate) fn facade(&self, door: &Door, protection: &Protection) -> Facade {
         let (fingerprint, own_authority) = match protection {
-            Protection::Tls(certificate) => (certificate.fingerprint().to_owned(), certificate.is_own()),
+            Protection::Tls(certificate) => (certificate.fingerprint(), true),
             Protection::Plain => (String::new(), false),
         };
         let zone = jiff::tz::TimeZone::system();
         let zone = zone.iana_name().and_then(|name| Zone::named(name).ok()).unwrap_or_else(Zone::utc);
         let address = self.address(door.address(), protection);
         Facade { address, fingerprint, own_authority, zone, demo: false }
+    }
+}
+
+/// Where a certificate comes from that browsers know.
+#[derive(clap::Args)]
+pub(crate) struct AcmeArgs {
+    /// Get a certificate that browsers know for that name, and renew it, from Let's Encrypt or --acme-directory: you agree
+    /// to its terms, and it must reach this server at port 443 of that name
+    #[arg(long, requires = "name", conflicts_with_all = ["tls_cert", "plain"])]
+    acme: bool,
+    /// The directory of another authority that speaks ACME
+    #[arg(long, value_name = "URL", requires = "acme")]
+    acme_directory: Option<String>,
+    /// What that authority's own server is known by (PEM), if not by what this system trusts
+    #[arg(long, value_name = "FILE", requires = "acme_directory")]
+    acme_root: Option<PathBuf>,
+    /// The e-mail address that the authority may write to
+    #[arg(long, value_name = "ADDRESS", requires = "acme")]
+    acme_contact: Option<String>,
+}
+
+impl AcmeArgs {
+    /// What browsers are shown instead of our own authority's certificate, if one is given or to be got.
+    pub(crate) fn public(&self, front: &FrontArgs, tls: impl FnOnce() -> Outcome<PathBuf>) -> Outcome<Option<Public>> {
+        if !self.acme {
+            return front.given();
+        }
+        let name = front.name.clone().unwrap_or_default();
+        if name.parse::<IpAddr>().is_ok() || !name.contains('.') {
+            let words = format!("{name:?} is no name that an authority vouches for");
+            return Err(Failure::new(words).hint("it has to be one like backup.example.com"));
+        }
+        Ok(Some(Public::Acme(Wish {
+            names: vec![name],
+            directory: self.acme_directory.clone(),
+            root: self.acme_root.clone(),
+            contact: self.acme_contact.clone(),
+            folder: tls()?.join("acme"),
+        })))
     }
 }
 
@@ -130,10 +181,5 @@ pub(crate) fn near(facade: &Facade, address: SocketAddr) -> Near {
     let scheme = if facade.fingerprint.is_empty() { "http" } else { "https" };
     let ip = address.ip();
     let host = if ip.is_unspecified() || ip.is_loopback() { this_machine(ip) } else { in_address(ip) };
-    let address = match facade.own_authority || facade.fingerprint.is_empty() {
-        true => format!("{scheme}://{host}:{}", address.port()),
-        // A certificate that was given is good for its own names only.
-        false => facade.address.clone(),
-    };
-    Near { address, fingerprint: facade.fingerprint.clone() }
+    Near { address: format!("{scheme}://{host}:{}", address.port()), fingerprint: facade.fingerprint.clone() }
 }

@@ -16,13 +16,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use server::first::{self, Owner};
+use server::certificate::Resolver;
 use server::listen::{Door, Protection};
 use server::observer::Event;
 use server::seal::Seal;
 use server::{Facade, Setup};
 use store::Store;
 
-use crate::commands::front::{self, FrontArgs, Near, near};
+use crate::commands::front::{self, AcmeArgs, FrontArgs, Near, near};
 use crate::commands::gateway::gate::{self, Gate};
 use crate::commands::server::{database, file_beside};
 use crate::failure::{Doing, Failure, Outcome};
@@ -41,7 +42,7 @@ use place::Place;
 /// directory, prints a one-time link to sign in with, and makes the first backup at once. Nothing is asked; the next
 /// start goes on with what is there. As one process of one user the parts are separate in name only.
 ///
-/// Not there yet: no certificate is fetched by ACME. `stead backup` works without any server.
+/// `stead backup` works without any server.
 ///
 /// Example: stead up
 /// Example: stead up ~/Documents /srv/shared
@@ -71,6 +72,8 @@ pub(crate) struct Args {
     only_server: bool,
     #[command(flatten)]
     front: FrontArgs,
+    #[command(flatten)]
+    acme: AcmeArgs,
     #[command(flatten)]
     begin: BeginArgs,
     /// Fill a database of its own with invented clients, machines and a year of history, to look around in
@@ -106,13 +109,15 @@ pub(crate) struct Alone {
     pub(crate) listen: SocketAddr,
     /// How it is reached.
     pub(crate) front: FrontArgs,
+    /// Where it gets a certificate.
+    pub(crate) acme: AcmeArgs,
     /// What it begins with.
     pub(crate) begin: BeginArgs,
 }
 
 impl From<Alone> for Args {
     fn from(alone: Alone) -> Args {
-        let Alone { data, database_url, listen, front, begin } = alone;
+        let Alone { data, database_url, listen, front, acme, begin } = alone;
         let (paths, storage, gateway_listen) = (Vec::new(), None, None);
         Args {
             paths,
@@ -123,6 +128,7 @@ impl From<Alone> for Args {
             gateway_listen,
             only_server: true,
             front,
+            acme,
             begin,
             demo: false,
         }
@@ -150,8 +156,9 @@ impl Args {
         let store = Store::open(&self.database(place)).await?;
         let link = self.prepare(&store, output).await?;
         let protection = self.front.protection(|| place.tls(), self.listen)?;
+        let public = self.acme.public(&self.front, || place.tls())?;
         let door = Door::open(self.listen, &protection).await?;
-        let facade = Facade { demo: self.demo, ..self.front.facade(&door, &protection) };
+        let facade = Facade { demo: self.demo, own_authority: public.is_none(), ..self.front.facade(&door, &protection) };
         let (address, fingerprint) = (facade.address.clone(), facade.fingerprint.clone());
         let clock = Arc::new(Timestamp::now);
         let observer = Arc::new(move |event| tell(output, event));
@@ -163,7 +170,7 @@ impl Args {
         let near = near(&facade, door.address());
         let key = self.begin.server_key.clone().unwrap_or_else(|| place.key());
         let seal = Seal::at(&key).doing(|| "cannot open secrets of the database".into())?;
-        let setup = Setup { store: store.clone(), door, protection, facade, seal, clock, observer };
+        let setup = Setup { store: store.clone(), door, protection, public, facade, seal, clock, observer };
         let running = setup.start();
         let link = link.map(|path| format!("{address}{path}"));
         say(output, &address, link.as_deref(), &fingerprint)?;
@@ -238,7 +245,7 @@ impl Args {
         };
         let gate = Gate::open(gate::Wish {
             listen: self.gateway_listen(),
-            protection: protection.clone(),
+            certificate: own(protection),
             storage,
             state: place.gateway()?,
             store: store.clone(),
@@ -250,7 +257,11 @@ impl Args {
             facade.address.split_once("://").ok_or_else(|| Failure::new("the server has no address"))?;
         let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
         let address = format!("{scheme}://{host}:{}", gate.address().port());
-        let authority = if facade.own_authority { Some(front::authority(&place.tls()?)?) } else { None };
+        // The gateway shows what our own authority signed, whatever browsers are shown.
+        let authority = match protection {
+            Protection::Tls(_) => Some(front::authority(&place.tls()?)?),
+            Protection::Plain => None,
+        };
         server::gateway::tell(store, address, authority).await?;
         Ok(gate)
     }
@@ -268,6 +279,14 @@ impl Args {
             Some(known) if known.password.is_none() => Ok(Some(first::link(store, email, now).await?)),
             _ => Ok(None),
         }
+    }
+}
+
+/// What is shown to those who know our own authority.
+fn own(protection: &Protection) -> Option<Resolver> {
+    match protection {
+        Protection::Tls(certificate) => Some(certificate.alone()),
+        Protection::Plain => None,
     }
 }
 

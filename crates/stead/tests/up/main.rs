@@ -2,6 +2,7 @@
 
 mod fleet;
 mod protects;
+mod public;
 mod running;
 
 use std::path::Path;

@@ -28,7 +28,7 @@ impl Server {
         Server::start_by(up(folder, &["--only-server", "--listen", "127.0.0.1:0"]))
     }
 
-    fn start_by(mut command: Command) -> Server {
+    pub(crate) fn start_by(mut command: Command) -> Server {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -48,5 +48,13 @@ impl Server {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Of one that was stopped nothing is left to be killed.
+        _ = self.child.kill();
+        _ = self.child.wait();
     }
 }

@@ -85,7 +85,7 @@ async fn list(
 }
 
 /// The folders above, each with its address.
-fn crumbs(here: &str, path: &str) -> Vec<(String, String)> {
+pub(super) fn crumbs(here: &str, path: &str) -> Vec<(String, String)> {
     let mut crumbs = vec![("All".to_owned(), format!("{here}?{}", query(&[("path", "/")])))];
     let mut above = String::new();
     for part in path.split('/').filter(|part| !part.is_empty()) {

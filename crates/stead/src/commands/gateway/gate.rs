@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backend::SystemClock;
 use gateway::{Certificate, ConnectionLimits, Gateway, Meter, Options, RepositoryName, Server, ServerOptions, Viewer};
-use server::listen::Protection;
+use server::certificate::Resolver;
 use store::Store;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -65,8 +65,8 @@ impl Gate {
 }
 
 fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
-    let Wish { listen, protection, storage, state, store, context, meter } = wish;
-    if matches!(protection, Protection::Plain) && !listen.ip().is_loopback() {
+    let Wish { listen, certificate, storage, state, store, context, meter } = wish;
+    if certificate.is_none() && !listen.ip().is_loopback() {
         let words = format!("{listen} is not on the loopback: without TLS only this machine may bring backups");
         return Err(Failure::new(words));
     }
@@ -88,10 +88,7 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
     let mut options = Options::new(access, below, ledger, Arc::new(SystemClock), state.join("incoming"));
     options.room = room;
     options.trouble = Arc::new(move |words| output.warn(format_args!("gateway: {words}")));
-    let certificate = match protection {
-        Protection::Tls(certificate) => Some(Certificate::Shown(certificate)),
-        Protection::Plain => None,
-    };
+    let certificate = certificate.map(Certificate::Shown);
     let limits = ConnectionLimits::default();
     let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter, limits })?;
     Ok(Gate { server, scrubs: Scrubs::begin(scrubs)? })

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use server::authority::Certificate;
+use server::certificate::{Certificate, Public, Resolver};
 use server::listen::Protection;
+use server::observer::Event;
 use store::Store;
 
 use super::gate::{Gate, Wish};
@@ -83,9 +84,12 @@ impl Args {
         let made = || make(&tls).map(|()| tls.clone());
         let protection = self.front.protection(made, self.listen)?;
         let store = Store::open(&self.database()?).await?;
+        let given = self.front.given()?;
+        let has_given = given.is_some();
+        let shown = shown(&protection, given, context.output());
         let gate = Gate::open(Wish {
             listen: self.listen,
-            protection: protection.clone(),
+            certificate: shown,
             storage: storage.clone(),
             state: state.clone(),
             store: store.clone(),
@@ -94,7 +98,7 @@ impl Args {
         });
         let gate = gate.await?;
         let address = self.address.clone().unwrap_or_else(|| self.front.address(gate.address(), &protection));
-        server::gateway::tell(&store, address.clone(), self.authority(&tls, &protection)?).await?;
+        server::gateway::tell(&store, address.clone(), self.authority(&tls, has_given)?).await?;
         let output = context.output();
         output.message(&Listening { message_type: "listening", listens: gate.address(), address: &address })?;
         output.remark(format_args!(
@@ -131,22 +135,38 @@ impl Args {
     }
 
     /// The authority that machines are told; none: one that their system trusts.
-    fn authority(&self, tls: &Path, protection: &Protection) -> Outcome<Option<String>> {
-        match (&self.authority, protection) {
-            (Some(file), _) => {
-                std::fs::read_to_string(file).map(Some).map_err(|error| Failure::io("read", file, error))
-            }
-            (None, Protection::Tls(certificate)) if certificate.is_own() => front::authority(tls).map(Some),
-            _ => Ok(None),
+    fn authority(&self, tls: &Path, has_given: bool) -> Outcome<Option<String>> {
+        match &self.authority {
+            Some(file) => std::fs::read_to_string(file).map(Some).map_err(|error| Failure::io("read", file, error)),
+            None if has_given || self.front.is_plain() => Ok(None),
+            None => front::authority(tls).map(Some),
         }
     }
+}
+
+/// What machines are shown: what was given, and is kept up to date from here on; else what our own authority signed.
+fn shown(
+    protection: &Protection,
+    given: Option<Public>,
+    output: Output,
+) -> Option<Resolver> {
+    let Protection::Tls(certificate) = protection else { return None };
+    if let Some(given) = given {
+        let observer = Arc::new(move |event| {
+            if let Event::Problem(words) = event {
+                output.warn(words);
+            }
+        });
+        tokio::spawn(given.keep(Arc::clone(certificate), Arc::new(Timestamp::now), observer));
+    }
+    Some(Arc::<Certificate>::clone(certificate))
 }
 
 /// Waits for the end; a certificate of our own authority is made anew long before it ends.
 async fn wait(protection: &Protection, output: Output, is_over: impl Fn() -> bool) {
     let own: Option<&Arc<Certificate>> = match protection {
-        Protection::Tls(certificate) if certificate.is_own() => Some(certificate),
-        _ => None,
+        Protection::Tls(certificate) => Some(certificate),
+        Protection::Plain => None,
     };
     let mut made = Instant::now();
     while !is_over() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::commands::front::FrontArgs;
+use crate::commands::front::{AcmeArgs, FrontArgs};
 use crate::commands::up::{Alone, Args as Up, BeginArgs};
 use crate::failure::Outcome;
 use crate::open::Context;
@@ -23,12 +23,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     front: FrontArgs,
     #[command(flatten)]
+    acme: AcmeArgs,
+    #[command(flatten)]
     begin: BeginArgs,
 }
 
 impl Args {
     pub(super) fn run(self, data: Option<PathBuf>, database_url: Option<String>, context: &Context) -> Outcome {
-        let Args { listen, front, begin } = self;
-        Up::from(Alone { data, database_url, listen, front, begin }).run(context)
+        let Args { listen, front, acme, begin } = self;
+        Up::from(Alone { data, database_url, listen, front, acme, begin }).run(context)
     }
 }
