@@ -28,7 +28,8 @@ pub(crate) fn make(options: &[&str]) -> Outcome {
         Some(program) => program.clone(),
         None => workspace::release_binary()?,
     };
-    let tree = Tree::fresh(&workspace::target().join("package"))?;
+    // Two who build at once do not meet.
+    let tree = Tree::fresh(&workspace::target().join(format!("package-{}", std::process::id())))?;
     fill(&tree, &program)?;
     let depends = needs::packages(&tree.at("usr/bin/stead"))?;
     control(&tree, &depends)?;
@@ -37,6 +38,7 @@ pub(crate) fn make(options: &[&str]) -> Outcome {
     let package = wish.into.join(name);
     let mut pack = program::command(["dpkg-deb", "--root-owner-group"]);
     program::output(pack.args(wish.compression).arg("--build").arg(tree.root()).arg(&package))?;
+    tree.remove()?;
     println!("package: {}", package.display());
     Ok(())
 }
@@ -115,6 +117,7 @@ fn documents(tree: &Tree) -> Outcome {
     let documents = "usr/share/doc/stead";
     tree.add(&packaging("debian/copyright"), &format!("{documents}/copyright"), 0o644)?;
     tree.add(&packaging("debian/README.Debian"), &format!("{documents}/README.Debian"), 0o644)?;
+    tree.add(&packaging("debian/lintian-overrides"), "usr/share/lintian/overrides/stead", 0o644)?;
     tree.write(&format!("{documents}/changelog"), &changelog()?, 0o644)?;
     program::output(program::command(["gzip", "-9n"]).arg(tree.at(&format!("{documents}/changelog")))).map(drop)
 }
@@ -125,7 +128,7 @@ fn changelog() -> Outcome<String> {
     let date = program::output(program::command(git).current_dir(workspace::root()));
     // Outside of a repository there is no commit.
     let date = date.or_else(|_| program::output(&mut program::command(["date", "-R"])))?;
-    let by = "the stead authors <stead@localhost.localdomain>";
+    let by = "the stead authors <stead@users.noreply.github.com>";
     let entry = "  * What changed is told in the changelog of the sources.";
     Ok(format!("stead ({}) unstable; urgency=medium\n\n{entry}\n\n -- {by}  {}\n", version(), date.trim()))
 }

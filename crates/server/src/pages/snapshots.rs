@@ -3,6 +3,8 @@
 
 mod opened;
 
+use std::time::Duration;
+
 use api::wire::keeper::{Answer, EntryKind, Question};
 use askama::Template;
 use axum::body::Body;
@@ -13,6 +15,7 @@ use continuity::{Act, Verb};
 use fleet::{Machine, MachineId, size_in_words};
 use futures_util::stream;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::keepers::{self, Download, Piece};
@@ -25,6 +28,9 @@ use opened::{Opened, in_image};
 /// Bytes of a path, and of a text to search.
 const LONGEST: usize = 4_096;
 const LONGEST_TEXT: usize = 200;
+
+/// How long the list of snapshots waits for what is in the newest.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Whoever looks at backups of a machine: the machine, and whose it is.
 async fn enter(app: &App, visitor: &Visitor, id: MachineId) -> Result<Machine, Problem> {
@@ -107,8 +113,9 @@ pub(crate) async fn list(
     let mut snapshots = snapshots.into_iter();
     let newest = match snapshots.next() {
         Some(newest) => {
-            // Why it cannot be opened is told to whoever opens it.
-            let opened = Opened::at_first_choice(&app, id, &newest.id).await.ok();
+            // Why it cannot be opened at once is told to whoever opens it.
+            let opened = timeout(AT_ONCE, Opened::at_first_choice(&app, id, &newest.id)).await;
+            let opened = opened.ok().and_then(Result::ok);
             Some(Newest { opened, line: line(newest) })
         }
         None => None,

@@ -204,13 +204,19 @@ async fn pages_show_what_the_keeper_knows_and_names_stay_text() {
     assert!(owner.get(&list).await.text.contains("is not connected to this server now"));
     let mut keeper = Caller::welcomed(&stage.shop, &mut stage.keeper).await;
     let found = snapshot(&stage.shop);
-    let (page, _) =
-        tokio::join!(owner.get(&list), answers(&mut keeper, |_| Ok(Answer::Snapshots(vec![found.clone()]))));
-    assert!(page.text.contains(&format!("{list}/{}", found.id)), "{}", page.text);
-
-    let folder = format!("{list}/{}?path=%2Fhome", found.id);
     let evil = Entry { name: "<b>x".into(), kind: EntryKind::File, size: 7, changed: None };
     let entries = |_: &Question| Ok(Answer::Entries { entries: vec![evil.clone()], more: true });
+    let opens = async |keeper: &mut Caller| {
+        answers(keeper, |_| Ok(Answer::Snapshots(vec![found.clone()]))).await;
+        let home = Entry { name: "home".into(), kind: EntryKind::Folder, size: 0, changed: None };
+        answers(keeper, |_| Ok(Answer::Entries { entries: vec![home.clone()], more: false })).await;
+        answers(keeper, entries).await;
+    };
+    let (page, ()) = tokio::join!(owner.get(&list), opens(&mut keeper));
+    assert!(page.text.contains(&format!("{list}/{}", found.id)), "{}", page.text);
+    assert!(page.text.contains(r#"value="/home/&#60;b&#62;x""#), "the newest is open: {}", page.text);
+
+    let folder = format!("{list}/{}?path=%2Fhome", found.id);
     let (page, _) = tokio::join!(owner.get(&folder), answers(&mut keeper, entries));
     assert!(page.text.contains("&#60;b&#62;x") && !page.text.contains("<b>x"), "{}", page.text);
     assert!(page.text.contains("after=%3Cb%3Ex"), "there is more: {}", page.text);

@@ -47,12 +47,11 @@ fn parts_apart_on_postgresql_and_an_object_store_back_a_machine_up_and_practise_
     let other = house.gateway("other gateway");
     gateway.stop();
     house.backs_up(&server, &authority, &token);
-    agent.stop();
+    for part in [agent, keeper, other, server] {
+        part.stop();
+    }
     let repository = format!("{}/{}", house.storage, house.desk());
     assert_eq!(house.restic_finds(&repository, &restic), 2);
-    keeper.stop();
-    other.stop();
-    server.stop();
 }
 
 /// A machine that stock restic backs up, through any gateway.

@@ -252,22 +252,18 @@ impl House {
     }
 }
 
-/// A policy for this folder that has nothing due of itself.
+/// A policy for this folder that makes no backup of itself.
 fn policy(work: String) -> Policy {
+    let times = Times::cron("0 0 29 2 *").expect("times");
     Policy {
-        id: PolicyId::new(fleet::Uuid::nil()),
-        tenant: fleet::TenantId::new(fleet::Uuid::nil()),
-        name: "Office".into(),
+        schedule: Schedule { zone: Zone::utc(), times, spread: 0, windows: vec![] },
         what: vec![Selection::Files { paths: vec![work], excludes: vec![] }],
-        schedule: Schedule {
-            zone: Zone::utc(),
-            times: Times::cron("0 0 29 2 *").expect("times"),
-            spread: 0,
-            windows: vec![],
-        },
-        copies: vec![],
         keep: Keep { daily: 14, ..Keep::default() },
         drills: vec![Drill::FileSample],
+        name: "Office".into(),
+        copies: vec![],
         roaming: Default::default(),
+        id: PolicyId::new(fleet::Uuid::nil()),
+        tenant: fleet::TenantId::new(fleet::Uuid::nil()),
     }
 }

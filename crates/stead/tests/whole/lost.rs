@@ -1,9 +1,8 @@
 //! A server whose disk is lost comes back from its own backup, and the machines that it looks after go on by themselves.
 
 use std::fs;
-use std::process::Output;
 
-use testkit::{Peer, free_port};
+use testkit::{Peer, Postgres, free_port};
 
 use crate::house::{House, Part, told};
 
@@ -34,12 +33,14 @@ impl Shop {
         command.arg("--data").arg(self.house.at(data)).arg(self.house.at("protected"));
         Part::start(&mut command, Some("listening"))
     }
+}
 
-    fn own_backup(&self, verb: &str, data: &str) -> Output {
-        let mut command = self.house.stead(&["server", verb, "-r"]);
-        command.arg(self.house.at(SAFE)).arg("--data").arg(self.house.at(data)).env("STEAD_PASSWORD", PASSWORD);
-        command.output().expect("it runs")
-    }
+/// What `stead server backup` and `restore` say of the server in that directory.
+fn own_backup(house: &House, verb: &str, data: &str, more: &[&str]) {
+    let mut command = house.stead(&["server", verb, "-r"]);
+    command.arg(house.at(SAFE)).arg("--data").arg(house.at(data)).args(more).env("STEAD_PASSWORD", PASSWORD);
+    let done = command.output().expect("it runs");
+    assert!(done.status.success(), "{verb}: {}", told(&done));
 }
 
 #[test]
@@ -51,22 +52,46 @@ fn a_lost_server_comes_back_and_an_agent_that_nobody_touched_goes_on() {
     let token = shop.house.expects_a_machine();
     let agent = shop.house.agent(&server);
     shop.house.backs_up(&server, &authority, &token);
-    let made = shop.own_backup("backup", "server");
-    assert!(made.status.success(), "{}", told(&made));
+    own_backup(&shop.house, "backup", "server", &[]);
     // What happens after its own backup the server will not know; the repository has it.
     shop.house.backs_up(&server, &authority, &token);
     let known_as = server.told["fingerprint"].clone();
     drop(server);
     fs::remove_dir_all(shop.house.at("server")).expect("the disk is lost");
 
-    let back = shop.own_backup("restore", "anew");
-    assert!(back.status.success(), "{}", told(&back));
+    own_backup(&shop.house, "restore", "anew", &[]);
     shop.house.database = format!("sqlite:{}", shop.house.at("anew/stead.db").display());
     let again = shop.up("anew");
     assert_eq!(again.told["fingerprint"], known_as);
     shop.house.backs_up(&again, &shop.house.at("anew/tls/authority.pem"), &token);
     agent.stop();
+    // What its keeper does after a backup is over before somebody else reads everything.
+    again.stop();
     let repository = format!("{}/{}", shop.house.storage, shop.house.desk());
     assert_eq!(shop.house.restic_finds(&repository, &restic), 3);
-    again.stop();
+}
+
+#[test]
+fn a_server_that_lost_its_postgresql_comes_back_into_an_empty_one_and_the_agent_goes_on() {
+    let (Some(postgres), Some(restic)) = (Postgres::start(), Peer::find("restic")) else { return };
+    let (mut house, port) = (House::new(), free_port());
+    house.database = postgres.database("lost");
+    let (server, gateway) = (house.server("server", port), house.gateway("gateway"));
+    let token = house.expects_a_machine();
+    let agent = house.agent(&server);
+    house.backs_up(&server, &house.at("server/tls/authority.pem"), &token);
+    own_backup(&house, "backup", "server", &["--database-url", &house.database]);
+    drop(server);
+    gateway.stop();
+    fs::remove_dir_all(house.at("server")).expect("the disk is lost");
+
+    house.database = postgres.database("anew");
+    own_backup(&house, "restore", "anew", &["--database-url", &house.database]);
+    let (server, gateway) = (house.server("anew", port), house.gateway("gateway"));
+    house.backs_up(&server, &house.at("anew/tls/authority.pem"), &token);
+    agent.stop();
+    gateway.stop();
+    server.stop();
+    let repository = format!("{}/{}", house.storage, house.desk());
+    assert_eq!(house.restic_finds(&repository, &restic), 2);
 }

@@ -22,7 +22,12 @@ async function tap(what) {
   taps += 1;
 }
 async function open(what) {
-  await Promise.all([page.waitForEvent("load"), tap(what)]);
+  const from = page.url();
+  try {
+    await Promise.all([page.waitForEvent("load", { timeout: 60_000 }), tap(what)]);
+  } catch (error) {
+    throw new Error(`nothing was opened from ${from}, which shows:\n${await page.innerText("main")}`, { cause: error });
+  }
 }
 async function counted(work) {
   taps = 0;
@@ -38,12 +43,13 @@ for (const field of await page.locator("input[type=password]").all()) await fiel
 await page.getByRole("button", { name: "Set password and sign in" }).tap();
 await page.waitForURL(`${origin}/`);
 const machine = page.locator("a.machine").first();
-const state = await machine.textContent();
+let runs = [];
 await page.screenshot({ path: `${folder}/fleet.png` });
 
 // From the page that one lands on: the machine, its files, the file's own button.
 const fromFleet = await counted(async () => {
   await open(machine);
+  runs = await page.locator("[id^=run-]").allTextContents();
   await page.screenshot({ path: `${folder}/machine.png` });
   await open(page.getByRole("link", { name: "Files and restore" }));
   await page.screenshot({ path: `${folder}/files.png` });
@@ -60,4 +66,4 @@ const bySearch = await counted(async () => {
 });
 await page.screenshot({ path: `${folder}/restoring.png` });
 await browser.close();
-console.log(JSON.stringify({ state, fromFleet, bySearch, faults }));
+console.log(JSON.stringify({ runs, fromFleet, bySearch, faults }));

@@ -18,6 +18,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// Removes it.
+    pub(super) fn remove(self) -> Outcome {
+        at(&self.0, fs::remove_dir_all(&self.0))
+    }
+
     /// Its top.
     pub(super) fn root(&self) -> &Path {
         &self.0

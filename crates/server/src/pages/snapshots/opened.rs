@@ -45,7 +45,31 @@ impl Opened {
         path: &str,
         after: Option<String>,
     ) -> Result<Opened, Problem> {
-        let (entries, more) = list(app, machine, snapshot, path, after).await?;
+        let listed = list(app, machine, snapshot, path, after).await?;
+        Opened::of(app, machine, snapshot, path, listed)
+    }
+
+    /// The first folder from the top in which there is more than one folder: nobody wants to walk through `home`.
+    pub(super) async fn at_first_choice(app: &App, machine: MachineId, snapshot: &str) -> Result<Opened, Problem> {
+        let mut path = "/".to_owned();
+        let mut listed = list(app, machine, snapshot, &path, None).await?;
+        for _ in 0..DEEPEST {
+            match listed.0.as_slice() {
+                [only] if only.kind == EntryKind::Folder => path = below(&path, &only.name),
+                _ => break,
+            }
+            listed = list(app, machine, snapshot, &path, None).await?;
+        }
+        Opened::of(app, machine, snapshot, &path, listed)
+    }
+
+    fn of(
+        app: &App,
+        machine: MachineId,
+        snapshot: &str,
+        path: &str,
+        (entries, more): (Vec<Entry>, bool),
+    ) -> Result<Opened, Problem> {
         let here = format!("/machines/{machine}/snapshots/{snapshot}");
         let last = entries.last().map(|entry| entry.name.clone()).filter(|_| more);
         Ok(Opened {
@@ -55,18 +79,6 @@ impl Opened {
             more: last.map(|last| format!("{here}?{}", query(&[("path", path), ("after", &last)]))),
             request: hex::encode(app.random()?),
         })
-    }
-
-    /// The first folder from the top in which there is more than one folder: nobody wants to walk through `home`.
-    pub(super) async fn at_first_choice(app: &App, machine: MachineId, snapshot: &str) -> Result<Opened, Problem> {
-        let mut path = "/".to_owned();
-        for _ in 0..DEEPEST {
-            match list(app, machine, snapshot, &path, None).await?.0.as_slice() {
-                [only] if only.kind == EntryKind::Folder => path = below(&path, &only.name),
-                _ => break,
-            }
-        }
-        Opened::folder(app, machine, snapshot, &path, None).await
     }
 }
 
