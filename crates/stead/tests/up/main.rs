@@ -3,6 +3,7 @@
 mod fleet;
 mod protects;
 mod running;
+mod sheet;
 
 use std::path::Path;
 use std::process::Command;

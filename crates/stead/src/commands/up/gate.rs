@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backend::SystemClock;
-use gateway::{Certificate, ConnectionLimits, Gateway, Options, RepositoryName, Server, ServerOptions};
+use gateway::{Certificate, ConnectionLimits, Gateway, Meter, Options, RepositoryName, Server, ServerOptions, Viewer};
 use server::listen::Protection;
 use store::Store;
 use tokio::runtime::Handle;
@@ -89,6 +89,8 @@ fn start(wish: Wish, runtime: Handle) -> Outcome<Gate> {
         Protection::Plain => None,
     };
     let limits = ConnectionLimits::default();
-    let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter: None, limits })?;
+    // Figures for Prometheus, for programs of this machine.
+    let meter = Meter::install().map(|meter| (meter, Viewer::Loopback));
+    let server = Server::start(Gateway::new(options), ServerOptions { listen, certificate, meter, limits })?;
     Ok(Gate { server, scrubs: Scrubs::begin(scrubs)? })
 }
