@@ -16,8 +16,8 @@ struct Migration {
 const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, sql: include_str!("migrate/0001_first.sql") },
     Migration { version: 2, sql: include_str!("migrate/0002_calls.sql") },
-    Migration { version: 3, sql: include_str!("migrate/0003_passkeys.sql") },
-    Migration { version: 4, sql: include_str!("migrate/0004_joined.sql") },
+    Migration { version: 3, sql: include_str!("migrate/0003_joined.sql") },
+    Migration { version: 4, sql: include_str!("migrate/0004_passkeys.sql") },
 ];
 
 /// Two servers that start at once migrate one after the other; the number is ours alone.

@@ -37,7 +37,7 @@ async fn counters_and_the_sentence_move_with_the_machines() {
     let (mut stream, mut heard) = (owner.opens("/live").await, String::new());
     told(&mut stream, &mut heard, "counts", "The machine needs you.").await;
     told(&mut stream, &mut heard, "region", "HD-SRV1").await;
-    owner.get("/").await;
+    owner.get("/settings").await;
     let pause = [("reason", "moving"), ("hours", "2")];
     assert_eq!(owner.send(&format!("/machines/{machine}/pause"), &pause).await.status, 303);
     told(&mut stream, &mut heard, "counts", "paused").await;

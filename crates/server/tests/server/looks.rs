@@ -99,14 +99,21 @@ fn page(route: Route, ids: &[(&str, String)]) -> String {
     }
 }
 
-/// Plays the keeper until it is told to stop.
+/// Plays the keeper until it is told to stop. Pages that ask nothing may take long.
 async fn answers(mut keeper: Caller) {
     loop {
-        let Some(message) = keeper.hears::<ToKeeper>().await else { return };
-        if let ToKeeper::Ask { ask, question, .. } = message {
-            keeper.says(&FromKeeper::Answer { ask, answer: Ok(answer(&question)) }).await;
+        tokio::select! {
+            message = keeper.hears::<ToKeeper>() => match message {
+                Some(ToKeeper::Ask { ask, question, .. }) => {
+                    keeper.says(&FromKeeper::Answer { ask, answer: Ok(answer(&question)) }).await;
+                }
+                Some(_) => {}
+                None => return,
+            },
+            () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {
+                keeper.says(&FromKeeper::Beat { at: jiff::Timestamp::now() }).await;
+            }
         }
-        keeper.says(&FromKeeper::Beat { at: jiff::Timestamp::now() }).await;
     }
 }
 

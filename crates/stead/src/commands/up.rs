@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gateway::{Meter, Viewer};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -250,7 +251,8 @@ impl Args {
             state: place.gateway()?,
             store: store.clone(),
             context: context.clone(),
-            meter: None,
+            // Figures for Prometheus, for programs of this machine.
+            meter: Meter::install().map(|meter| (meter, Viewer::Loopback)),
         });
         let gate = gate.await?;
         let (scheme, rest) =

@@ -4,6 +4,7 @@ mod fleet;
 mod protects;
 mod public;
 mod running;
+mod sheet;
 
 use std::path::Path;
 use std::process::Command;

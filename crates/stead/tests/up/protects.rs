@@ -7,13 +7,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 /// All parts on this machine, below one directory.
-struct Parts {
+pub(crate) struct Parts {
     child: Child,
     told: BufReader<ChildStdout>,
 }
 
 impl Parts {
-    fn start(room: &Path, paths: &[&Path]) -> Parts {
+    pub(crate) fn start(room: &Path, paths: &[&Path]) -> Parts {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
         command.args(["up", "--json", "--listen", "127.0.0.1:0", "--data"]).arg(room.join("data")).args(paths);
         let mut child = command.env("HOME", room.join("home")).stdout(Stdio::piped()).spawn().unwrap();
@@ -22,7 +22,7 @@ impl Parts {
     }
 
     /// The next message of this type.
-    fn message(&mut self, wanted: &str) -> Value {
+    pub(crate) fn message(&mut self, wanted: &str) -> Value {
         loop {
             let mut line = String::new();
             assert!(self.told.read_line(&mut line).unwrap() > 0, "it ended without {wanted}");
@@ -33,14 +33,14 @@ impl Parts {
         }
     }
 
-    fn stop(mut self) -> bool {
+    pub(crate) fn stop(mut self) -> bool {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().success()
     }
 }
 
-fn repositories(room: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn repositories(room: &Path) -> Vec<std::path::PathBuf> {
     let all = std::fs::read_dir(room.join("data/repositories")).unwrap();
     all.map(|entry| entry.unwrap().path()).collect()
 }

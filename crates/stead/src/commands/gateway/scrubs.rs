@@ -21,7 +21,7 @@ use crate::open::Context;
 
 /// How often it is looked what is due, and how long after the start: the first backups go first.
 const LOOK: Duration = Duration::from_secs(15 * 60);
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a repository is looked at, and for how long at most; the next look goes on where this one was.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -172,5 +172,27 @@ fn outcome(tally: &Tally) -> fleet::Outcome {
             let why = format!("{count} stored files are not what was received, among them {}", first.file.path());
             fleet::Outcome::Failed { why }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backend::{FileKind, FileName, Id};
+    use gateway::{Finding, Verdict};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_as_it_was_received_is_a_failed_check_that_names_it() {
+        let bad = |byte: u8| {
+            let file = FileName::new(FileKind::Pack, Id::from_bytes([byte; 32]));
+            Finding { file, at: Timestamp::UNIX_EPOCH, verdict: Verdict::Bad }
+        };
+        let of = |bad| outcome(&Tally { bad, ..Tally::default() });
+        assert_eq!(of(Vec::new()), fleet::Outcome::Good);
+        let fleet::Outcome::Failed { why } = of(vec![bad(1)]) else { panic!() };
+        assert!(why.contains("a stored file is not what was received") && why.contains("0101"), "{why}");
+        let fleet::Outcome::Failed { why } = of(vec![bad(1), bad(2)]) else { panic!() };
+        assert!(why.starts_with("2 stored files"), "{why}");
     }
 }
