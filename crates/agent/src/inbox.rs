@@ -20,7 +20,7 @@ pub(crate) fn hear(core: &Arc<Core>, message: ToAgent) -> Result<(), AgentError>
         ToAgent::Cancel { job } => call_back(core, job)?,
         ToAgent::Heard { number } => core.memory.heard(number)?,
         // Only who takes leave hears it.
-        ToAgent::Left => {}
+        ToAgent::Retired => {}
     }
     Ok(())
 }

@@ -52,6 +52,8 @@ impl Clock for TestClock {
 struct Plug {
     memory: Memory,
     unplugged: Mutex<bool>,
+    /// What we may not remove: it is another account's.
+    anothers: Mutex<Option<Id>>,
 }
 
 impl Plug {
@@ -91,6 +93,9 @@ impl Backend for Plug {
     }
     fn remove(&self, file: &FileName) -> backend::Result<()> {
         self.check()?;
+        if *self.anothers.lock() == Some(file.id) {
+            return Err(backend::Error::new(Class::Rejected, "remove", file.path(), "it is somebody else's"));
+        }
         self.memory.remove(file)
     }
 }
@@ -230,6 +235,18 @@ fn a_lock_of_our_killed_process_is_removed_by_the_next_run() {
         content.exclusive = true;
     });
     Lock::acquire(&desk.repo, &exclusive()).unwrap();
+}
+
+/// An agent and a keeper of one machine come in to the gateway by accounts of their own.
+#[test]
+fn a_lock_of_a_killed_process_that_we_may_not_remove_stays_and_is_judged_like_any_other() {
+    let desk = Desk::new();
+    let planted = desk.plant(|content| content.pid = dead_pid());
+    *desk.backend.anothers.lock() = Some(planted);
+    let beside = Lock::acquire(&desk.repo, &shared()).unwrap();
+    assert!(desk.locks().contains(&planted));
+    beside.release().unwrap();
+    assert!(matches!(Lock::acquire(&desk.repo, &exclusive()), Err(Error::Locked { .. })));
 }
 
 #[test]

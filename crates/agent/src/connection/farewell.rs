@@ -28,11 +28,11 @@ async fn say(membership: &Membership, this: &This<'_>) -> Result<(), Lost> {
     let (socket, fingerprint) = dial::dial(membership).await?;
     let mut channel = Channel::new(socket);
     channel.introduce(this, &fingerprint).await?;
-    channel.send(&FromAgent::Leave).await?;
+    channel.send(&FromAgent::Farewell).await?;
     loop {
         let Message::Text(text) = channel.next().await.ok_or(Lost::Closed)?.map_err(lost)? else { continue };
         // Duties and orders may come before it.
-        if matches!(wire::read(&text), Ok(Some(ToAgent::Left))) {
+        if matches!(wire::read(&text), Ok(Some(ToAgent::Retired))) {
             channel.close().await;
             return Ok(());
         }

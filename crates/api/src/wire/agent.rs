@@ -29,9 +29,9 @@ pub enum FromAgent {
         /// How far.
         report: Report,
     },
-    /// The machine leaves for good: it is to be looked after no more. Answered by [`ToAgent::Left`]; servers that do not
+    /// The machine leaves for good: it is to be looked after no more. Answered by [`ToAgent::Retired`]; servers that do not
     /// know it end the line.
-    Leave,
+    Farewell,
 }
 
 /// Something that happened at a machine.
@@ -133,7 +133,7 @@ pub enum ToAgent {
         number: u64,
     },
     /// The machine is retired; its backups are kept.
-    Left,
+    Retired,
 }
 
 /// What an agent can be ordered to do.

@@ -109,7 +109,8 @@ fn a_listing_that_breaks_off_is_an_error() {
         let content = [number; 10];
         story.plain.write(&FileName::new(FileKind::Index, Id::of(&content)), &content).unwrap();
     }
-    for fault in [Fault::CutAnswer, Fault::LoseAnswer, Fault::Status(500), Fault::Status(503), Fault::Lie] {
+    use Fault::{CutAnswer, Lie, LoseAnswer, Rubbish, Status};
+    for fault in [CutAnswer, LoseAnswer, Status(500), Status(503), Lie, Rubbish] {
         story.proxy.next("GET", &[fault]);
         assert!(story.plain.list(FileKind::Index).unwrap_err().is_retryable(), "{fault:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backend::{Clock, FileKind, FileName, Id};
+use backend::{Class, Clock, FileKind, FileName, Id};
 
 use super::{LockContent, LockKind, LockOwner};
 use crate::unpacked::Unpacked;
@@ -39,10 +39,18 @@ pub fn remove_all(repo: &Repository) -> Result<usize> {
     Ok(files.len())
 }
 
-/// Removes the locks of stead processes of this machine that are gone.
+/// Removes the locks of stead processes of this machine that are gone. What storage does not let us remove stays: another
+/// account's lock, whose process was on this machine. Whether it is in the way is judged like any other's.
 pub(super) fn remove_our_dead(files: &Unpacked, clock: &dyn Clock, here: &LockOwner) -> Result<()> {
     let now = clock.now();
-    remove(files, |content| matches!(content, Ok(content) if content.is_our_dead(now, here))).map(drop)
+    let is_dead = |lock: &FoundLock| matches!(&lock.content, Ok(content) if content.is_our_dead(now, here));
+    for lock in read_all(files)?.iter().filter(|lock| is_dead(lock)) {
+        match files.backend.remove(&FileName::new(FileKind::Lock, lock.id)) {
+            Err(error) if error.class == Class::Rejected => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 fn remove(files: &Unpacked, is_meant: impl Fn(&Result<LockContent>) -> bool) -> Result<usize> {

@@ -125,12 +125,12 @@ impl Hears for Ears {
                 report.at = self.agent.when(report.at, self.app.now());
                 self.app.calls.diary.report(self.agent.machine, run, report);
             }
-            Ok(Some(FromAgent::Leave)) => {
-                leave(&self.app, &self.agent).await.map_err(|problem| {
+            Ok(Some(FromAgent::Farewell)) => {
+                retire(&self.app, &self.agent).await.map_err(|problem| {
                     problem.for_the_log().into_iter().for_each(|words| self.app.observe(Event::Problem(words)));
                     HangUp
                 })?;
-                self.agent.line.say(&ToAgent::Left);
+                self.agent.line.say(&ToAgent::Retired);
             }
             Ok(Some(FromAgent::Event { number, event })) => {
                 // What cannot be written down is not heard: it is said again on the next line.
@@ -147,8 +147,8 @@ impl Hears for Ears {
 }
 
 /// The machine goes for good: what it alarmed is over.
-async fn leave(app: &App, agent: &Agent) -> Result<(), Problem> {
-    app.store.system().leave(agent.machine, app.now()).await?;
+async fn retire(app: &App, agent: &Agent) -> Result<(), Problem> {
+    app.store.system().farewell(agent.machine, app.now()).await?;
     crate::judge::at_once(app, agent.machine).await
 }
 

@@ -183,8 +183,8 @@ async fn a_machine_that_takes_leave_is_retired_and_its_alerts_are_over() {
     while view.open_alerts(10).await.unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    caller.says_text(r#""leave""#.into()).await;
-    caller.waits_for(|message: Value| (message == "left").then_some(())).await;
+    caller.says_text(r#""farewell""#.into()).await;
+    caller.waits_for(|message: Value| (message == "retired").then_some(())).await;
     let machine = view.machine(stage.machine).await.unwrap();
     assert!(machine.retired.is_some(), "{machine:?}");
     let alerts = view.open_alerts(10).await.unwrap();

@@ -262,9 +262,9 @@ async fn hear(shared: &Shared, socket: &mut WebSocket, text: &str) -> Option<()>
                 heard.events.push((number, event));
                 (!heard.is_deaf).then_some(ToAgent::Heard { number })
             }
-            FromAgent::Leave => {
+            FromAgent::Farewell => {
                 heard.left += 1;
-                Some(ToAgent::Left)
+                Some(ToAgent::Retired)
             }
         }
     };

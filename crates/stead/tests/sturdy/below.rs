@@ -43,7 +43,7 @@ impl House {
         let data = format!("s3:http://127.0.0.1:{}/bucket", proxy.port);
         let listen_at = format!("127.0.0.1:{listen}");
         let words = ["gateway", "serve", "--listen", &listen_at, "--access", access, "--data", &data];
-        let mut gateway = Part::new(&home, "gateway", Some(listen), &words);
+        let mut gateway = Part::new(&home, "gateway", Some(listen), words.map(str::to_owned).to_vec());
         gateway.knows("AWS_ACCESS_KEY_ID", "key");
         gateway.knows("AWS_SECRET_ACCESS_KEY", "secret");
         gateway.start();
@@ -71,11 +71,11 @@ impl House {
         let first = self.machine(&backup);
         if !first.status.success() {
             let words = told(&first);
-            assert!(words.contains("503") || words.contains("storage") || words.contains("gateway"), "{words}");
-            assert!(!words.contains(self.room.path().to_str().expect("text")) || words.contains("files"), "{words}");
+            assert!(["503", "storage", "gateway"].iter().any(|word| words.contains(word)), "it says why: {words}");
+            let again = self.machine(&backup);
+            assert!(again.status.success(), "{method} {faults:?}: {}", told(&again));
         }
-        let again = self.machine(&backup);
-        assert!(again.status.success(), "{method} {faults:?}: {}", told(&again));
+        assert!(self.proxy.is_done(), "{method}: not every fault came");
         let checked = self.machine(&["check", "--read-data"]);
         assert!(checked.status.success(), "{method} {faults:?}: {}\n{}", told(&checked), told(&first));
     }
@@ -89,11 +89,10 @@ fn storage_that_spoils_its_answers_below_the_gateway_loses_nothing() {
     let init = house.machine(&["init"]);
     assert!(init.status.success(), "{}\n{}", told(&init), house.gateway.log());
     use Fault::{CutAnswer, Lie, LoseAnswer, Pass, Rubbish, Status};
-    house.survives(1, "PUT", &[Status(503), Pass, Status(503), Status(500), LoseAnswer]);
-    house.survives(2, "PUT", &[LoseAnswer, LoseAnswer, Pass, Rubbish]);
-    house.survives(3, "PUT", &[Lie, Pass, Lie]);
-    house.survives(4, "GET", &[Status(503), CutAnswer, Rubbish, Lie, CutAnswer]);
-    house.survives(5, "HEAD", &[Status(503), LoseAnswer, Rubbish, Status(500)]);
+    house.survives(1, "PUT", &[Status(503), Pass, Rubbish, LoseAnswer]);
+    house.survives(2, "PUT", &[Lie, Pass, Lie]);
+    house.survives(3, "GET", &[Status(503), CutAnswer, Rubbish]);
+    house.survives(4, "HEAD", &[Status(503), LoseAnswer]);
     let Some(restic) = restic else { return };
     let mut check = restic.repository_command(Path::new(&house.location));
     let checked = check.args(["check", "--read-data"]).output().expect("it runs");

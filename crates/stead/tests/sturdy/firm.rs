@@ -48,7 +48,7 @@ impl Firm {
         std::fs::create_dir_all(home.join("own")).expect("a folder");
         std::fs::write(home.join("own/letter"), "Dear Anna").expect("a file");
         let database = database.unwrap_or_else(|| format!("sqlite:{}", data.join("stead.db").display()));
-        let mut up = Part::new(&home, "up", Some(port), &words(&home, &data, &database, port));
+        let mut up = Part::new(&home, "up", Some(port), words(&home, &data, &database, port));
         up.start();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let store = runtime.block_on(Store::open(&database)).expect("its database");
@@ -63,8 +63,8 @@ impl Firm {
         let (data, listen) = (home.join(name), format!("127.0.0.1:{port}"));
         let data = data.to_str().expect("text");
         let words = ["up", "--json", "--only-server", "--plain", "--listen", &listen, "--data", data];
-        let words = [&words[..], &["--database-url", &self.database]].concat();
-        (Part::new(home, name, Some(port), &words), port)
+        let words = words.into_iter().chain(["--database-url", &self.database]);
+        (Part::new(home, name, Some(port), words.map(str::to_owned).collect()), port)
     }
 
     /// A machine that joins at a port; its agent does not run yet.
@@ -152,24 +152,13 @@ fn typed() -> String {
     std::iter::repeat_with(|| char::from(rand::random_range(b'A'..=b'H'))).take(12).collect()
 }
 
-fn words<'w>(home: &Path, data: &Path, database: &str, port: u16) -> Vec<&'w str> {
-    let gateway = lasting_port();
-    let own = home.join("own");
-    let words = [
-        "up".to_owned(),
-        "--json".into(),
-        "--plain".into(),
-        "--listen".into(),
-        format!("127.0.0.1:{port}"),
-        "--gateway-listen".into(),
-        format!("127.0.0.1:{gateway}"),
-        "--database-url".into(),
-        database.to_owned(),
-        "--data".into(),
-        data.to_string_lossy().into_owned(),
-        own.to_string_lossy().into_owned(),
-    ];
-    words.into_iter().map(|word| &*word.leak()).collect()
+/// What `stead up` is told: all parts, on the loopback without TLS.
+fn words(home: &Path, data: &Path, database: &str, port: u16) -> Vec<String> {
+    let (listen, gateway) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", lasting_port()));
+    let (data, own) = (data.to_string_lossy(), home.join("own"));
+    let words = ["up", "--json", "--plain", "--listen", &listen, "--gateway-listen", &gateway, "--data", &data];
+    let more = ["--database-url", database, &own.to_string_lossy()].map(str::to_owned);
+    words.map(str::to_owned).into_iter().chain(more).collect()
 }
 
 fn files(folder: &Path) -> Vec<Selection> {

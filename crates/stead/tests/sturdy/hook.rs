@@ -56,27 +56,30 @@ impl Hook {
     fn hear(&self, mut caller: TcpStream) -> Option<()> {
         _ = caller.set_read_timeout(Some(Duration::from_secs(30)));
         let mut request = Vec::new();
-        let (head, length) = loop {
-            let mut piece = [0; 4096];
-            let count = caller.read(&mut piece).ok().filter(|count| *count > 0)?;
-            request.extend_from_slice(&piece[..count]);
+        let begin = loop {
+            more(&mut caller, &mut request)?;
             if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&request[..end]).into_owned();
-                let length: usize = header(&head, "content-length").parse().ok()?;
-                break (head, (end + 4, length));
+                break end + 4;
             }
         };
-        let (begin, length) = length;
+        let head = String::from_utf8_lossy(&request[..begin]).into_owned();
+        let length: usize = header(&head, "content-length").parse().ok()?;
         while request.len() < begin + length {
-            let mut piece = [0; 4096];
-            let count = caller.read(&mut piece).ok().filter(|count| *count > 0)?;
-            request.extend_from_slice(&piece[..count]);
+            more(&mut caller, &mut request)?;
         }
         let body = serde_json::from_slice(&request[begin..begin + length]).expect("JSON");
         self.told.lock().expect("no panic").push(Told { id: header(&head, "webhook-id").to_owned(), body });
         std::thread::sleep(THINKS);
         caller.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nheard").ok()
     }
+}
+
+/// Reads on; none: the caller is gone.
+fn more(caller: &mut TcpStream, request: &mut Vec<u8>) -> Option<()> {
+    let mut piece = [0; 4096];
+    let count = caller.read(&mut piece).ok().filter(|count| *count > 0)?;
+    request.extend_from_slice(&piece[..count]);
+    Some(())
 }
 
 fn header<'h>(head: &'h str, name: &str) -> &'h str {

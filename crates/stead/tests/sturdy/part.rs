@@ -37,8 +37,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(crate) fn new(home: &Path, name: &str, port: Option<u16>, words: &[&str]) -> Part {
-        let words = words.iter().map(|word| (*word).to_owned()).collect();
+    pub(crate) fn new(home: &Path, name: &str, port: Option<u16>, words: Vec<String>) -> Part {
         Part {
             words,
             known: Vec::new(),
@@ -145,7 +144,8 @@ impl Machine {
         let id = joined["machine"].as_str().and_then(|id| id.parse().ok()).expect("a machine");
         let hooks = home.join("hooks");
         let words = ["agent", "--state", state, "run", "--hooks", hooks.to_str().expect("text")];
-        Machine { id, home: home.to_owned(), agent: Part::new(home, "agent", None, &words) }
+        let agent = Part::new(home, "agent", None, words.map(str::to_owned).to_vec());
+        Machine { id, home: home.to_owned(), agent }
     }
 
     /// What is protected.

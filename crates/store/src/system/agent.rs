@@ -137,7 +137,7 @@ impl System<'_> {
     }
 
     /// A machine says itself that it leaves: it is looked after no more, and its backups stay. Said again, nothing changes.
-    pub async fn leave(&self, machine: MachineId, now: Timestamp) -> Result<()> {
+    pub async fn farewell(&self, machine: MachineId, now: Timestamp) -> Result<()> {
         let txn = self.store.begin().await?;
         let found = machines::Entity::find_by_id(machine.uuid()).one(&txn).await?.ok_or(Error::NotFound("machine"))?;
         audit::lock(&txn, TenantId::new(found.tenant)).await?;
