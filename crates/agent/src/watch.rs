@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend::Clock;
 use fleet::{Amount, Cause, Missed, Phase, Progress, Report, RunCondition};
@@ -14,6 +15,12 @@ const MOST_MISSED: usize = 100;
 
 /// How long the words about one of them may be.
 const LONGEST_WORDS: usize = 1_000;
+
+/// How often it is said that a run still moves though no figure has changed.
+const STILL_MOVING: Duration = Duration::from_secs(5);
+
+/// The same of one that waits.
+const STILL_WAITING: Duration = Duration::from_secs(60);
 
 /// Who says that a run waits. The first that does is the one that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,11 +168,11 @@ impl Watch {
         (figures.missed.clone(), figures.missed_count)
     }
 
-    /// A report, if there is something to say since the last one.
+    /// A report, if there is something to say since the last one: also that it is still so.
     pub(crate) fn report(&self) -> Option<Report> {
         let mut told = self.told.lock();
         let now = self.now();
-        let same = told.last.as_ref().is_some_and(|last| is_same(last, &now));
+        let same = told.last.as_ref().is_some_and(|last| is_same(last, &now) && is_fresh(last, &now));
         if same {
             return None;
         }
@@ -195,6 +202,12 @@ impl Watch {
         let (phase, setback) = (figures.phase, figures.setback.clone());
         Report { number: 0, at: self.clock.now(), phase, condition, amount, setback }
     }
+}
+
+/// Whoever looks on wants to know that somebody is still there, and how fast it is when nothing ends for a while.
+fn is_fresh(last: &Report, now: &Report) -> bool {
+    let most = if now.condition == RunCondition::Moving { STILL_MOVING } else { STILL_WAITING };
+    now.at.duration_since(last.at).unsigned_abs() < most
 }
 
 fn is_same(last: &Report, now: &Report) -> bool {

@@ -155,6 +155,9 @@ pub struct Progress {
     pub setback: Option<String>,
     /// Bytes in a second, of those that count as done, smoothed over about a minute; 0 while nothing moves.
     pub rate: u64,
+    /// Milliseconds over which the rate was measured since it moves.
+    #[serde(default)]
+    pub measured: u64,
 }
 
 impl Progress {
@@ -163,7 +166,7 @@ impl Progress {
         if report.number <= self.number {
             return;
         }
-        self.rate = self.rate_with(&report);
+        (self.rate, self.measured) = self.rate_with(&report);
         self.judge(&report);
         self.number = report.number;
         self.at = Some(report.at);
@@ -245,16 +248,19 @@ impl Progress {
         }
     }
 
-    fn rate_with(&self, report: &Report) -> u64 {
-        let Some(before) = self.at.filter(|_| report.condition == Condition::Moving) else { return 0 };
-        let seconds = report.at.duration_since(before).as_secs_f64();
-        let moved = report.amount.done.saturating_sub(self.amount.done) as f64;
-        if seconds <= 0.0 {
-            return self.rate;
+    /// The rate, and over how many milliseconds it was measured.
+    fn rate_with(&self, report: &Report) -> (u64, u64) {
+        let Some(before) = self.at.filter(|_| report.condition == Condition::Moving) else { return (0, 0) };
+        let took = u64::try_from(report.at.duration_since(before).as_millis()).unwrap_or_default();
+        if took == 0 {
+            return (self.rate, self.measured);
         }
-        // The first measure counts fully; later ones weigh as much as their share of a minute.
-        let weight = if self.rate == 0 { 1.0 } else { 1.0 - (-seconds / 60.0).exp() };
-        (self.rate as f64 * (1.0 - weight) + moved / seconds * weight) as u64
+        let (seconds, measured) = (took as f64 / 1_000.0, self.measured.saturating_add(took));
+        let moved = report.amount.done.saturating_sub(self.amount.done) as f64;
+        // In the first minute all of it counts the same, so that what went into buffers at once is no promise; later measures
+        // weigh as much as their share of a minute.
+        let weight = (1.0 - (-seconds / 60.0).exp()).max(took as f64 / measured as f64);
+        ((self.rate as f64 * (1.0 - weight) + moved / seconds * weight) as u64, measured)
     }
 }
 
@@ -303,6 +309,20 @@ mod tests {
         progress.hear(report(2, 172 * GB, 187 * GB));
         let words = progress.words(&Zone::utc());
         assert_eq!(words, "reading, 91 % done: 172 GB of 187 GB, 17 GB new, about 75 s left at 200 MB/s");
+    }
+
+    #[test]
+    fn what_went_into_buffers_at_once_is_no_promise() {
+        let mut progress = Progress::default();
+        progress.hear(report(1, 0, 100 * GB));
+        progress.hear(report(2, 10 * GB, 100 * GB));
+        (3..=6).for_each(|number| progress.hear(report(number, 10 * GB, 100 * GB)));
+        assert_eq!(progress.rate / 1_000_000, 200, "10 GB in 50 s");
+        let since = Timestamp::from_second(60).unwrap();
+        let condition = Condition::Waiting { cause: Cause::Network, since };
+        progress.hear(Report { condition, ..report(7, 10 * GB, 100 * GB) });
+        progress.hear(report(8, 11 * GB, 100 * GB));
+        assert_eq!(progress.rate / 1_000_000, 100, "after a wait it is measured anew");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // Live regions: what is in <section data-live="/path"> is replaced by what the server sends as an event "region"; what is in
 // <div data-part="word"> beside it, by an event of that word.
-// Without this file the page is the same, only not moving. Connections that are lost are left to the browser, which makes them again by itself.
+// Without this file the page is the same, only not moving. Connections that are lost are left to the browser, which makes them
+// again by itself.
 
 for (const region of document.querySelectorAll("[data-live]")) watch(region);
 

@@ -46,13 +46,14 @@ async function reload() {
   await Promise.all(Object.values(pages).map((page) => page.reload()));
 }
 
-// What both show at one moment; a figure that changes just then is looked at again.
-async function look({ stage }) {
+// What both show at one moment; a figure that changes just then is looked at again, and so is one that is on its way still.
+async function look({ stage, least }) {
   const differences = [];
   for (let tries = 1; tries <= 40; tries += 1) {
     const before = await shown();
-    if (before.owner.percent === before.partner.percent) {
-      await Promise.all(Object.entries(pages).map(([who, page]) => page.screenshot({ path: `${folder}/${story}-${stage}-${who}.png` })));
+    if (before.owner.percent === before.partner.percent && (least === null || before.owner.percent >= least)) {
+      const picture = ([who, page]) => page.screenshot({ path: `${folder}/${story}-${stage}-${who}.png` });
+      await Promise.all(Object.entries(pages).map(picture));
       const after = await shown();
       const same = [after.owner, after.partner].every((one) => one.percent === before.owner.percent);
       if (same) return { ...before.owner, page: await pages.partner.locator("main").innerText(), tries };
@@ -60,7 +61,7 @@ async function look({ stage }) {
     differences.push(`${before.owner.percent} and ${before.partner.percent}`);
     await new Promise((done) => setTimeout(done, 200));
   }
-  return { fault: `they are shown different things: ${differences.join(", ")}` };
+  return { fault: `they are shown different things, or less than ${least} %: ${differences.join(", ")}` };
 }
 
 async function shown() {

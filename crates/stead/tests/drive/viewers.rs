@@ -68,10 +68,11 @@ impl Viewers {
         self.asks(&json!({ "do": "press", "who": who, "button": button }));
     }
 
-    /// Both look now, at what their pages show by themselves, until they are shown the same; how often they had to is told.
+    /// Both look now, at what their pages show by themselves, until they are shown the same, and no less than the server knew
+    /// before; how often they had to is told.
     #[expect(clippy::print_stdout, reason = "the figures belong into the test run's output")]
-    pub(crate) fn look(&mut self, stage: &str) -> Seen {
-        let told = self.asks(&json!({ "do": "look", "stage": stage }));
+    pub(crate) fn look(&mut self, stage: &str, least: Option<u64>) -> Seen {
+        let told = self.asks(&json!({ "do": "look", "stage": stage, "least": least }));
         let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
         println!("{stage}: both saw {} % ({}), look {}", told["percent"], text("words"), told["tries"]);
         Seen { percent: told["percent"].as_u64(), words: text("words"), page: text("page") }

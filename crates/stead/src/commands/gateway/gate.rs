@@ -21,8 +21,8 @@ use crate::open::Context;
 pub(crate) struct Wish {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
-    /// How it is protected.
-    pub(crate) protection: Protection,
+    /// What it shows of itself; none: it speaks without TLS, on the loopback.
+    pub(crate) certificate: Option<Resolver>,
     /// Below which repositories are.
     pub(crate) storage: String,
     /// Where files on their way are.
