@@ -316,7 +316,7 @@ async fn letters_go_by(line: Line, word: &str) {
     stage.shop.close().await;
 }
 
-#[tokio::test(flavor = \"multi_thread\")]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_back_up_itself_says_so_until_it_can() {
     let mut stage = Stage::set().await;
     let hook = stage.hook().await;
