@@ -51,14 +51,17 @@ impl Selection {
             Selection::Disks { devices } if devices.is_empty() => "all disks".into(),
             Selection::Disks { devices } => match devices.as_slice() {
                 [one] if one == SYSTEM_DISK => "the system disk".into(),
-                devices => format!("the disks {}", listed(&devices.iter().map(disk_in_words).collect::<Vec<_>>())),
+                devices => format!(
+                    "the disks {}",
+                    listed(&devices.iter().map(|device| disk_in_words(device)).collect::<Vec<_>>())
+                ),
             },
         }
     }
 }
 
-fn disk_in_words(device: &String) -> String {
-    if device == SYSTEM_DISK { "the system's".into() } else { device.clone() }
+fn disk_in_words(device: &str) -> String {
+    if device == SYSTEM_DISK { "the system's".into() } else { device.to_owned() }
 }
 
 /// What is done for a machine.
