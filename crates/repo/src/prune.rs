@@ -12,6 +12,9 @@
 //!
 //! # With a delay
 //! The caller holds a shared lock; writers go on. Nothing that a running writer may rely on is removed:
+//! - While anybody else holds a lock nothing is marked: what a backup has stored so far no snapshot uses yet, and its
+//!   snapshot would name what the index does not. Whoever came while it was marked is found by a second look at locks
+//!   and snapshots, after the old index files are gone, and then everything is taken back.
 //! - A dead pack leaves the index and is listed with the time of marking (rustic's `packs_to_delete`). Packs that no index
 //!   knows may be a writer's that has not stored its index yet: they are listed, too, and not touched.
 //! - A writer that loaded the index before the marking may refer to blobs of a marked pack in the snapshot that it will
@@ -71,7 +74,7 @@ pub struct PrunePlan {
     pub recover: Vec<Id>,
     /// Packs that were marked for deletion long enough ago.
     pub sweep: Vec<Id>,
-    /// Marked packs that were due, but stay while other programs hold locks.
+    /// Packs that would be marked, or were marked and due, but stay while other programs hold locks.
     pub held_back: usize,
     when: PruneWhen,
     repack_uncompressed: bool,
@@ -99,6 +102,14 @@ pub struct PruneOutcome {
 }
 
 impl PrunePlan {
+    /// Marks nothing: somebody is at work, whose new packs no snapshot uses yet.
+    fn wait_for_quiet(&mut self) {
+        let waits = [&mut self.repack, &mut self.remove, &mut self.unreferenced];
+        self.held_back += waits.iter().map(|packs| packs.len()).sum::<usize>();
+        waits.into_iter().for_each(Vec::clear);
+        self.copies.clear();
+    }
+
     /// True if executing it would change nothing.
     pub fn is_empty(&self) -> bool {
         let lists = [&self.repack, &self.remove, &self.unreferenced, &self.missing, &self.recover, &self.sweep];
@@ -137,6 +148,9 @@ pub fn plan_without(
     let survey = survey::survey(index, &used)?;
     index.health()?;
     let mut plan = choose::choose(repo, options, survey, &stored, &used)?;
+    if !nobody_else {
+        plan.wait_for_quiet();
+    }
     presence::refuse_if_there(repo, FileKind::Pack, &plan.missing)?;
     marks.decide(repo, options.when, nobody_else, &used, &stored, &mut plan)?;
     plan.snapshots = roots.len();

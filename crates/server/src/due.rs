@@ -78,7 +78,8 @@ fn due(facts: &DueFacts, destinations: &[Destination], now: Timestamp) -> Vec<(J
     let checked = last(facts.machine, WEEK, now);
     due.push((JobKind::Check, checked, slice(checked)));
     let Some(policy) = policy else { return due };
-    if !policy.keep.is_everything() {
+    // What an interrupted backup has stored is not used by any snapshot yet, and shall not be sent again.
+    if !policy.keep.is_everything() && !facts.is_backing_up {
         due.push((JobKind::Prune, last(facts.machine, DAY, now), String::new()));
     }
     let daily = last(facts.machine, DAY, now);
@@ -121,6 +122,7 @@ mod tests {
             policy: None,
             is_sealed: true,
             has_snapshots: true,
+            is_backing_up: false,
             last_good: None,
             unfinished: BTreeSet::new(),
             keys: BTreeSet::new(),

@@ -173,8 +173,12 @@ fn a_keeper_that_is_killed_anywhere_does_everything_in_the_end_and_harms_nothing
         assert!(ends.iter().all(|end| end.ends_with("Good")), "{job}: {ends:?}");
     }
     let sheet = line.ask(1, &house.machine, Question::RecoverySheet { client: Uuid::from_u128(6).to_string() });
-    let Ok(Answer::RecoverySheet { password, .. }) = sheet else { panic!("{sheet:?}") };
+    assert!(matches!(sheet, Ok(Answer::RecoverySheet { .. })), "{sheet:?}");
     end(keeper);
+    let client = Uuid::from_u128(6).to_string();
+    let words = ["keeper", "--state", &house.path("keeper"), "sheet", &client, "--json"];
+    let told = json(&says(&mut stead(house.room.path(), &words)));
+    let password = told["password"].as_str().expect("a password").to_owned();
     let copy = house.room.path().join("vault").join(house.machine.machine.to_string());
     for place in [Path::new(&house.location), &copy] {
         let mut command = restic.repository_command(place);

@@ -6,7 +6,7 @@ use backend::{FileKind, FileName};
 use parking_lot::Mutex;
 
 use super::rewrite::{self, Changes, Rewritten};
-use super::{PruneOutcome, PrunePlan};
+use super::{PruneOutcome, PrunePlan, marks};
 use crate::progress::{Amount, Progress, Step};
 use crate::workers::{self, Workers};
 use crate::{Id, Repository, Result, known};
@@ -28,23 +28,53 @@ pub(super) fn prune_now(repo: &Repository, plan: &PrunePlan, progress: &dyn Prog
     remove_packs(repo, packs.copied().collect(), progress)
 }
 
-/// Beside running writers: what is dead is marked, what was marked long ago goes.
+/// Where writers may begin at any moment: what is dead is marked, what was marked long ago goes.
 pub(super) fn mark_and_sweep(repo: &Repository, plan: &PrunePlan, progress: &dyn Progress) -> Result<PruneOutcome> {
-    let known = [&plan.repack, &plan.remove].into_iter().flatten().map(|id| (*id, None));
-    let unknown = plan.unreferenced.iter().map(|id| (*id, None));
     let changes = Changes {
         drop: plan.missing.iter().copied().collect(),
         unmark: plan.sweep.iter().chain(&plan.void_marks).copied().collect(),
         recover: plan.recover.iter().copied().collect(),
-        mark: known.chain(unknown).collect(),
+        mark: plan.repack.iter().chain(&plan.remove).copied().collect(),
+        mark_unlisted: plan.unreferenced.iter().copied().collect(),
         marked_at: repo.clock().now().to_string(),
-        expected_unlisted: plan.sweep.iter().copied().collect(),
+        expected_unlisted: plan.unreferenced.iter().chain(&plan.sweep).copied().collect(),
         merge: false,
     };
     let listed = replace_index(repo, &changes, progress)?;
+    let marked = changes.mark.len() + changes.mark_unlisted.difference(&listed).count();
+    let marked_packs = if take_back_if_disturbed(repo, plan, &changes, progress)? { 0 } else { marked as u64 };
     let sweep = plan.sweep.iter().filter(|id| !listed.contains(id)).copied().collect();
     let outcome = remove_packs(repo, sweep, progress)?;
-    Ok(PruneOutcome { marked_packs: changes.mark.len() as u64, ..outcome })
+    Ok(PruneOutcome { marked_packs, ..outcome })
+}
+
+/// Whoever holds a lock now, or has written a snapshot since the plan, may have read the index before the marking and count
+/// on what was marked: it goes back into the index, and a later run marks it. Who takes a lock after this reads the new
+/// index.
+fn take_back_if_disturbed(
+    repo: &Repository,
+    plan: &PrunePlan,
+    marked: &Changes,
+    progress: &dyn Progress,
+) -> Result<bool> {
+    if marked.mark.is_empty() || !is_disturbed(repo, plan)? {
+        return Ok(false);
+    }
+    let changes = Changes {
+        recover: marked.mark.clone(),
+        unmark: marked.mark_unlisted.clone(),
+        marked_at: marked.marked_at.clone(),
+        ..Changes::default()
+    };
+    replace_index(repo, &changes, progress)?;
+    Ok(true)
+}
+
+/// In this order: whoever has released a lock has its snapshot listed.
+fn is_disturbed(repo: &Repository, plan: &PrunePlan) -> Result<bool> {
+    let somebody_is_at_work = !marks::nobody_else_is_at_work(repo)?;
+    let snapshots = repo.backend().list(FileKind::Snapshot)?;
+    Ok(somebody_is_at_work || snapshots.iter().any(|file| !plan.based_on.contains(&file.id)))
 }
 
 /// Returns the packs that are in the index against what the plan expected.

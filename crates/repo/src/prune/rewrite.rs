@@ -3,7 +3,7 @@
 //! Two entries for one pack are the same only if they name the same blobs: packs that an old restic split over two index
 //! files keep both halves (F13).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use backend::FileKind;
 use parking_lot::Mutex;
@@ -22,11 +22,13 @@ pub(super) struct Changes {
     pub(super) unmark: HashSet<Id>,
     /// Marked packs that come back.
     pub(super) recover: HashSet<Id>,
-    /// Packs that are marked now, with their sizes if no index knows them.
-    pub(super) mark: HashMap<Id, Option<u64>>,
+    /// Packs that are marked now.
+    pub(super) mark: HashSet<Id>,
+    /// Packs that are marked now if still no index file names them: a writer's may have come since.
+    pub(super) mark_unlisted: HashSet<Id>,
     /// When that is.
     pub(super) marked_at: String,
-    /// Packs that are about to be removed because no index file names them as stored.
+    /// Packs that are about to be marked or removed because no index file names them as stored.
     pub(super) expected_unlisted: HashSet<Id>,
     /// Also merge files that are not full: only where nobody else reads them meanwhile.
     pub(super) merge: bool,
@@ -60,7 +62,7 @@ pub(super) fn rewrite(repo: &Repository, changes: &Changes, progress: &dyn Progr
         },
     )?;
     let State { mut builder, replaced, listed, .. } = rewriter.state.into_inner();
-    builder.mark_unknown(changes);
+    builder.mark_unknown(changes, &listed);
     for last in builder.finish() {
         repo.write_index_file(&last)?;
     }
@@ -108,7 +110,7 @@ impl Rewriter<'_> {
 
     fn may_stay(&self, content: &IndexFile) -> bool {
         let changes = self.changes;
-        let touches_pack = |pack: &IndexPack| changes.drop.contains(&pack.id) || changes.mark.contains_key(&pack.id);
+        let touches_pack = |pack: &IndexPack| changes.drop.contains(&pack.id) || changes.mark.contains(&pack.id);
         let touches_mark = |pack: &IndexPack| changes.unmark.contains(&pack.id) || changes.recover.contains(&pack.id);
         let blobs: usize = content.packs.iter().map(|pack| pack.blobs.len()).sum();
         // Our own files are never quite full, restic's a little more than that. A giant one stays only if it is one pack.
@@ -118,7 +120,7 @@ impl Rewriter<'_> {
     }
 
     fn take_pack(&self, mut pack: IndexPack, state: &mut State) {
-        if self.changes.mark.contains_key(&pack.id) {
+        if self.changes.mark.contains(&pack.id) {
             pack.time = Some(self.changes.marked_at.clone());
             state.builder.marked.insert(pack.id);
             state.builder.add_marked(pack);
@@ -166,11 +168,11 @@ impl Builder {
     }
 
     /// Marks the packs that no index file named.
-    fn mark_unknown(&mut self, changes: &Changes) {
-        let unknown = changes.mark.iter().filter(|(id, _)| !self.marked.contains(id));
-        let unknown: Vec<_> = unknown.map(|(id, size)| (*id, *size)).collect();
-        for (id, size) in unknown {
-            self.add_marked(IndexPack { id, blobs: Vec::new(), time: Some(changes.marked_at.clone()), size });
+    fn mark_unknown(&mut self, changes: &Changes, listed: &HashSet<Id>) {
+        let wanted = changes.mark.iter().chain(&changes.mark_unlisted);
+        let unknown: Vec<Id> = wanted.filter(|id| !self.marked.contains(id) && !listed.contains(id)).copied().collect();
+        for id in unknown {
+            self.add_marked(IndexPack { id, blobs: Vec::new(), time: Some(changes.marked_at.clone()), size: None });
         }
     }
 

@@ -188,6 +188,8 @@ fn play(steps: [Moment; 3], first_run: usize) {
         scene.workshop.wait(100);
     }
     let snapshot = writer.lock().snapshot.expect("the writer came to its end");
+    // Nobody who looks now finds something missing, either: a drill, or restic's check.
+    assert_eq!(scene.workshop.check(), Vec::<String>::new(), "{steps:?}, before another run");
     scene.assert_nothing_lost(&[(snapshot, scene.goes.1.clone())], &format!("{steps:?}"));
 }
 

@@ -268,6 +268,25 @@ fn an_immediate_prune_takes_what_a_delayed_one_marked() {
     assert_eq!(workshop.list(FileKind::Index), []);
 }
 
+/// A keeper pruned while a long backup went on, or one that was interrupted was taken up again: its snapshot named blobs that
+/// no index knew, and a drill failed until the next day's run took them back.
+#[test]
+fn what_a_backup_that_goes_on_has_stored_stays_in_the_index() {
+    let workshop = Workshop::new();
+    workshop.save(&files(&[("a", &[1])]));
+    let new = files(&[("a", &[1]), ("b", &[2, 3])]);
+    let writer = workshop.open();
+    let lock = workshop.lock(&writer, LockKind::Shared);
+    let tree = crate::workshop::store(&writer, &new);
+    let plan = prune::plan_prune(&workshop.open(), &thorough(TWO_DAYS), &Silent).unwrap();
+    assert!(plan.is_empty() && plan.held_back > 0, "{plan:?}");
+    assert_eq!(workshop.prune(&thorough(TWO_DAYS)).marked_packs, 0);
+    workshop.write_snapshot(&writer, tree, "2026-11-23T12:00:00Z");
+    drop(lock);
+    assert_eq!(workshop.check(), Vec::<String>::new());
+    assert_eq!(workshop.prune(&thorough(TWO_DAYS)).marked_packs, 0, "it is all in use now");
+}
+
 /// F3: somebody prunes beside a writer that stands still.
 #[test]
 fn f3_a_writer_that_slept_through_marking_and_delay_loses_nothing() {

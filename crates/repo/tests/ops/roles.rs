@@ -28,7 +28,7 @@ fn workshop() -> (Workshop, Id, Lock) {
 fn a_file_in_the_folder_of_another_kind_is_never_taken_for_one() {
     for role in KINDS {
         for kind in KINDS.into_iter().filter(|kind| *kind != role) {
-            let (workshop, id, _lock) = workshop();
+            let (workshop, id, lock) = workshop();
             let stranger = workshop.list(kind)[0];
             let bytes = workshop.bytes(FileName::new(kind, stranger));
             workshop.storage.write(&FileName::new(role, stranger), &bytes).unwrap();
@@ -56,6 +56,8 @@ fn a_file_in_the_folder_of_another_kind_is_never_taken_for_one() {
                 }
                 FileKind::Key => assert!(repo.opened_by().id != stranger, "a {kind} opens nothing"),
                 _ => {
+                    // Nobody is at work whose pack it might be.
+                    drop(lock);
                     let delayed = PruneWhen::Delayed(std::time::Duration::from_secs(3600));
                     let options = PruneOptions { when: delayed, ..PruneOptions::default() };
                     assert_eq!(plan_prune(&repo, &options, &Silent).unwrap().unreferenced, [stranger]);

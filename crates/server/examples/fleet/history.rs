@@ -153,10 +153,9 @@ impl World<'_> {
 /// Gives every machine a year of what one has: a run each day, a copy and a drill each week, spread over two hours.
 async fn multiply(database: &str) -> Outcome<u64> {
     let (days, identity) = match database.starts_with("sqlite") {
-        true => (
-            "with recursive days (n) as (select 1 union all select n + 1 from days where n < 364)",
-            "randomblob(16)",
-        ),
+        true => {
+            ("with recursive days (n) as (select 1 union all select n + 1 from days where n < 364)", "randomblob(16)")
+        }
         false => ("with days as (select generate_series(1, 364) as n)", "gen_random_uuid()"),
     };
     let connection = Database::connect(database).await?;

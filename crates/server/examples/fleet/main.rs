@@ -4,6 +4,8 @@
 //!
 //! Words: the program `stead`, an empty folder, `sqlite` or `postgres`, machines, seconds to watch.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are what it is for")]
+
 mod crowd;
 mod history;
 mod servant;

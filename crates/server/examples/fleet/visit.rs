@@ -88,8 +88,7 @@ pub(crate) fn believing() -> Outcome<TlsConnector> {
 fn config(protocols: &[&[u8]]) -> Outcome<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config =
-        config.dangerous().with_custom_certificate_verifier(Arc::new(Believing)).with_no_client_auth();
+    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Believing)).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }

@@ -214,7 +214,10 @@ pub(crate) async fn preview(
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &Just::default()),
         address: format!("/machines/{id}"),
         machine: machine.name,
-        crumbs: opened::crumbs(&format!("/machines/{id}/snapshots/{of}"), path.rsplit_once('/').map_or("", |(above, _)| above)),
+        crumbs: opened::crumbs(
+            &format!("/machines/{id}/snapshots/{of}"),
+            path.rsplit_once('/').map_or("", |(above, _)| above),
+        ),
         about: size_in_words(size),
         text,
         download: format!("/machines/{id}/snapshots/{of}/download?{}", query(&[("path", &path)])),

@@ -177,9 +177,9 @@ async fn who_shares_no_protocol_is_told_which_program_to_update() {
 async fn a_machine_that_takes_leave_is_retired_and_its_alerts_are_over() {
     let mut stage = Stage::set().await;
     let scope = stage.shop.scope(OWNER).await;
-    let view = stage.shop.store.within(&scope);
     stage.shop.wait(400 * 3_600);
     let (mut caller, _) = stage.comes_in(1, "").await;
+    let view = stage.shop.store.within(&scope);
     while view.open_alerts(10).await.unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }

@@ -61,6 +61,7 @@ async fn serves_until_it_is_killed() {
         store,
         door,
         protection: Protection::Plain,
+        public: None,
         facade,
         seal: Seal::at(&folder.join("server.key")).unwrap(),
         clock: Arc::new(move || Timestamp::now() + ahead),

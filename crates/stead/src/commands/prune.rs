@@ -170,7 +170,7 @@ fn warn(output: Output, plan: &PrunePlan) {
     }
     if plan.held_back > 0 {
         let held_back = plan.held_back;
-        output.warn(format_args!("{held_back} packs that were due stay until others have released their locks"));
+        output.warn(format_args!("{held_back} packs stay as they are until others have released their locks"));
     }
 }
 

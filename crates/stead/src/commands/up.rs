@@ -16,8 +16,8 @@ use gateway::{Meter, Viewer};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use server::first::{self, Owner};
 use server::certificate::Resolver;
+use server::first::{self, Owner};
 use server::listen::{Door, Protection};
 use server::observer::Event;
 use server::seal::Seal;
@@ -159,7 +159,8 @@ impl Args {
         let protection = self.front.protection(|| place.tls(), self.listen)?;
         let public = self.acme.public(&self.front, || place.tls())?;
         let door = Door::open(self.listen, &protection).await?;
-        let facade = Facade { demo: self.demo, own_authority: public.is_none(), ..self.front.facade(&door, &protection) };
+        let facade =
+            Facade { demo: self.demo, own_authority: public.is_none(), ..self.front.facade(&door, &protection) };
         let (address, fingerprint) = (facade.address.clone(), facade.fingerprint.clone());
         let clock = Arc::new(Timestamp::now);
         let observer = Arc::new(move |event| tell(output, event));

@@ -38,7 +38,18 @@ impl Pebble {
         let file = room.path().join("pebble.json");
         std::fs::write(&file, config.to_string()).unwrap();
         let mut command = names.command();
-        command.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1"]);
+        command.args([
+            "-http01",
+            "",
+            "-https01",
+            "",
+            "-tlsalpn01",
+            "",
+            "-defaultIPv6",
+            "",
+            "-defaultIPv4",
+            "127.0.0.1",
+        ]);
         command.args(["-dns01", &format!("127.0.0.1:{resolver}"), "-management", &format!("127.0.0.1:{asked}")]);
         let resolves = Servant::start(&mut command, asked);
         let mut command = pebble.command();

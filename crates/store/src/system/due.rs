@@ -27,6 +27,8 @@ pub struct DueFacts {
     pub is_sealed: bool,
     /// Whether it has made a snapshot yet.
     pub has_snapshots: bool,
+    /// Whether a backup of it goes on, also one that waits.
+    pub is_backing_up: bool,
     /// When the last good backup ended.
     pub last_good: Option<Timestamp>,
     /// The kinds of jobs, as they are stored, that wait or are worked at.
@@ -57,6 +59,7 @@ impl System<'_> {
             .into_iter()
             .collect();
         let good = self.last_good(&ids).await?;
+        let backing_up = self.backing_up(&ids, since).await?;
         let mut jobs = self.jobs_since(&ids, since).await?;
         let facts = rows.into_iter().map(|row| {
             let (unfinished, keys) = jobs.remove(&row.id).unwrap_or_default();
@@ -66,6 +69,7 @@ impl System<'_> {
                 policy: row.policy.and_then(|id| policies.get(&id).cloned()),
                 is_sealed: row.sealed_to.is_some(),
                 has_snapshots: closed.contains(&row.id),
+                is_backing_up: backing_up.contains(&row.id),
                 last_good: good.get(&row.id).copied().map(moment).transpose()?,
                 unfinished,
                 keys,
@@ -78,6 +82,21 @@ impl System<'_> {
     pub async fn destinations(&self) -> Result<Vec<Destination>> {
         let rows = destinations::Entity::find().all(self.store.read()).await?;
         rows.iter().map(|row| read("a destination", &row.document)).collect()
+    }
+
+    /// Machines with a backup that has not ended; one that began before `since` is not waited for.
+    async fn backing_up(&self, ids: &[Uuid], since: Timestamp) -> Result<BTreeSet<Uuid>> {
+        let rows: Vec<Uuid> = runs::Entity::find()
+            .select_only()
+            .column(runs::Column::Machine)
+            .filter(runs::Column::Machine.is_in(ids.iter().copied()))
+            .filter(runs::Column::Word.eq("backup"))
+            .filter(runs::Column::Ended.is_null())
+            .filter(runs::Column::Started.gte(micros(since)))
+            .into_tuple()
+            .all(self.store.read())
+            .await?;
+        Ok(rows.into_iter().collect())
     }
 
     async fn last_good(&self, ids: &[Uuid]) -> Result<BTreeMap<Uuid, i64>> {

@@ -61,7 +61,8 @@ fn publish(figures: &[Value], is_quick: bool) -> Outcome {
 }
 
 fn markdown(figures: &[Value], date: &str, machine: &str) -> String {
-    let mut text = format!("# A large fleet, {date}\n\n{machine}. Server, agents, visitor and database are one machine. ");
+    let mut text =
+        format!("# A large fleet, {date}\n\n{machine}. Server, agents, visitor and database are one machine. ");
     text += "Every agent has a line of its own with TLS and is heard once a minute; runs begin as often as when each machine \
              has one a day. Pages are asked for 40 times over one connection with TLS: the middle one, and the third \
              slowest. Processor time is the server's process alone, without the database's where that is another.\n";
@@ -83,7 +84,8 @@ fn section(figures: &Value) -> String {
     );
     for (words, path) in [("in a quiet minute", "/pages/0"), ("while they work", "/pages/1")] {
         let (median, slow) = (number(&format!("{path}/median")), number(&format!("{path}/slow")));
-        text += &format!("| first page, {words} | {median:.1} ms, slow {slow:.1} | ≤ {time} ms {} |\n", word(median, time));
+        text +=
+            &format!("| first page, {words} | {median:.1} ms, slow {slow:.1} | ≤ {time} ms {} |\n", word(median, time));
     }
     let (bytes, spent) = (number("/pages/1/bytes"), number("/cores"));
     text += &format!("| first page as it travels | {:.1} kB | ≤ 100 kB {} |\n", bytes / 1e3, word(bytes, size));

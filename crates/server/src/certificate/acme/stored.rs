@@ -40,8 +40,7 @@ impl Stored {
         let pem = |error| CertificateError::Pem(path.to_path_buf(), error);
         let nothing = || pem(rustls::pki_types::pem::Error::NoItemsFound);
         let private = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(pem)?;
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(pem)?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(pem)?;
         let leaf = chain.first().ok_or_else(nothing)?.clone();
         let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_| nothing())?;
         let validity = parsed.validity();

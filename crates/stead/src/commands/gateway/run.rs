@@ -145,11 +145,7 @@ impl Args {
 }
 
 /// What machines are shown: what was given, and is kept up to date from here on; else what our own authority signed.
-fn shown(
-    protection: &Protection,
-    given: Option<Public>,
-    output: Output,
-) -> Option<Resolver> {
+fn shown(protection: &Protection, given: Option<Public>, output: Output) -> Option<Resolver> {
     let Protection::Tls(certificate) = protection else { return None };
     if let Some(given) = given {
         let observer = Arc::new(move |event| {
