@@ -9,7 +9,7 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 50] = [
+const PACKAGES: [&str; 51] = [
     "acl",
     "attr",
     "binutils",
