@@ -317,12 +317,12 @@ mod tests {
         progress.hear(report(1, 0, 100 * GB));
         progress.hear(report(2, 10 * GB, 100 * GB));
         (3..=6).for_each(|number| progress.hear(report(number, 10 * GB, 100 * GB)));
-        assert_eq!(progress.rate / 1_000_000, 200, "10 GB in 50 s");
+        assert_eq!(progress.rate.div_ceil(1_000_000), 200, "10 GB in 50 s");
         let since = Timestamp::from_second(60).unwrap();
         let condition = Condition::Waiting { cause: Cause::Network, since };
         progress.hear(Report { condition, ..report(7, 10 * GB, 100 * GB) });
         progress.hear(report(8, 11 * GB, 100 * GB));
-        assert_eq!(progress.rate / 1_000_000, 100, "after a wait it is measured anew");
+        assert_eq!(progress.rate.div_ceil(1_000_000), 100, "after a wait it is measured anew");
     }
 
     #[test]

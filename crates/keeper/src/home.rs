@@ -105,7 +105,10 @@ fn make(directory: &Path) -> Result<()> {
 
 /// Writes a file that nobody else can read: whole or not at all, durable when this returns.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    let draft = path.with_extension("new");
+    // Added to the whole name: two files that differ in what follows a dot are not in each other's way.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
     let mut file = create(&draft)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(Error::file("write", &draft))?;
     std::fs::rename(&draft, path).map_err(Error::file("write", path))?;

@@ -105,7 +105,8 @@ fn browsers_are_shown_a_certificate_that_they_know_and_agents_the_one_that_they_
     let address = format!("https://localhost:{door}");
     let fingerprint = server.told["fingerprint"].as_str().unwrap();
     let mut enrol = Command::new(env!("CARGO_BIN_EXE_stead"));
-    enrol.args(["agent", "enrol", &address, "AAAA-BBBB", "--fingerprint", fingerprint, "--data"]).arg(machine.path());
+    enrol.args(["agent", "--state"]).arg(machine.path());
+    enrol.args(["enrol", &address, "AAAA-BBBB", "--fingerprint", fingerprint]);
     let told = String::from_utf8(enrol.output().unwrap().stderr).unwrap();
     assert!(told.contains("code") && !told.contains("believed"), "the pin must hold, the code must not: {told}");
     assert!(server.stop());
