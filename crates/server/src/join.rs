@@ -44,7 +44,10 @@ pub(crate) async fn enrol(
         credential: credential.hash(),
     };
     let code = Secret::received(&code::as_meant(&wish.code));
-    let enrolled = app.store.system().enrol(&code, &new, now).await?;
+    let enrolled = app.store.system().enrol(&code, &new, now).await.map_err(|error| match error {
+        store::Error::NotFound("code") => Problem::WrongCode,
+        error => error.into(),
+    })?;
     judge::at_once(&app, enrolled.machine).await?;
     let client = enrolled.client.to_string();
     Ok(Json(Enrolled { machine: enrolled.machine.to_string(), client, credential: credential.text().to_owned() }))

@@ -17,6 +17,8 @@ pub(crate) enum Problem {
     Forbidden(&'static str),
     /// The request came from another site's page, or its form is from another session.
     Foreign,
+    /// An enrolment code that lets nobody in: which of the reasons it is, is nobody's business.
+    WrongCode,
     /// The request makes no sense, and why.
     Invalid(String),
     /// More was sent than is taken here.
@@ -55,7 +57,7 @@ impl Problem {
     /// The status that the browser sees.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::NotFound | Problem::WrongCode => StatusCode::NOT_FOUND,
             Problem::SignIn => StatusCode::UNAUTHORIZED,
             Problem::Forbidden(_) | Problem::Foreign => StatusCode::FORBIDDEN,
             Problem::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -72,6 +74,7 @@ impl Problem {
     pub(crate) fn sentence(&self) -> String {
         match self {
             Problem::NotFound => "There is nothing here.".into(),
+            Problem::WrongCode => "This code lets nobody in: it is mistyped, used up or too old.".into(),
             Problem::SignIn => "Sign in first.".into(),
             Problem::Forbidden(what) => format!("You may not do this here: {what}."),
             Problem::Foreign => "This request did not come from a page of this server.".into(),
@@ -103,6 +106,7 @@ impl Problem {
             Problem::NotFound => {
                 "Begin at the fleet. If a link brought you here, you may not be allowed to see it any more."
             }
+            Problem::WrongCode => "Look at it again, or make a new one on the server's page Enrol.",
             Problem::SignIn => "Sign in, or give your token in the header Authorization: Bearer.",
             Problem::Forbidden(_) => "Ask an owner of the tenant for a role or a grant that allows it.",
             Problem::Foreign => "Go back, load the page again and repeat what you did there.",

@@ -3,8 +3,9 @@
 use continuity::Act;
 use fleet::{Keep, Policy, PolicyId, TenantId};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::audit::Done;
@@ -53,18 +54,22 @@ impl View<'_> {
         self.commit(txn, policy.tenant, done).await
     }
 
-    /// Removes one that no machine has and no code gives.
+    /// Removes one that no machine has and no code gives; a code that is used up gives nothing.
     pub async fn remove_policy(&self, id: PolicyId, tenant: TenantId) -> Result<()> {
         self.on_tenant(Act::Configure, tenant)?;
         let txn = self.store.begin().await?;
         let policy = one(&txn, id, tenant).await?;
         let used = machines::Entity::find().filter(machines::Column::Policy.eq(id.uuid())).count(&txn).await?;
         code::remove_dead(&txn, self.scope.at()).await?;
-        let given = codes::Entity::find().filter(codes::Column::Policy.eq(id.uuid())).count(&txn).await?;
+        let of_it = codes::Column::Policy.eq(id.uuid());
+        let given =
+            codes::Entity::find().filter(of_it.clone()).filter(codes::Column::UsesLeft.gt(0)).count(&txn).await?;
         if used + given > 0 {
             let name = policy.name;
             return Err(Error::Conflict(format!("{used} machines have the policy {name:?}, {given} codes give it")));
         }
+        let nothing = Expr::value(Option::<uuid::Uuid>::None);
+        codes::Entity::update_many().col_expr(codes::Column::Policy, nothing).filter(of_it).exec(&txn).await?;
         policies::Entity::delete_by_id(id.uuid()).exec(&txn).await?;
         self.commit(txn, tenant, Done { act: "policy remove", about: id.to_string(), detail: policy.name }).await
     }

@@ -53,7 +53,7 @@ const fromFleet = await counted(async () => {
   await page.screenshot({ path: `${folder}/machine.png` });
   await open(page.getByRole("link", { name: "Files and restore" }));
   await page.screenshot({ path: `${folder}/files.png` });
-  await open(page.getByRole("button", { name: `Put ${shallow} back, if it is missing` }));
+  await open(page.getByRole("button", { name: `Put back ${shallow}, if it is missing` }));
 });
 
 // A file somewhere deep, from the machine's page: the field, Find, the button at what was found.
@@ -62,7 +62,7 @@ const bySearch = await counted(async () => {
   await page.keyboard.type(deep);
   await open(page.getByRole("button", { name: "Find" }));
   await page.screenshot({ path: `${folder}/found.png` });
-  await open(page.getByRole("button", { name: new RegExp(`Put .*/${deep} back, if it is missing`) }));
+  await open(page.getByRole("button", { name: new RegExp(`Put back .*/${deep}, if it is missing`) }));
 });
 await page.screenshot({ path: `${folder}/restoring.png` });
 await browser.close();
