@@ -144,6 +144,8 @@ impl<T: Transport> Rest<T> {
                 let _ = self.remove(file);
                 Err(failure)
             }
+            // A refusal may be about our own bytes, whose answer was lost: as long as nobody can say, nothing is decided.
+            (Err(unclear), Class::Rejected) if unclear.is_retryable() => Err(unclear),
             _ => Err(failure),
         }
     }

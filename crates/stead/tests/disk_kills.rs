@@ -3,6 +3,7 @@
 //! `STEAD_ROUNDS` above 20 (as `cargo xtask test --all` sets it) means 8 GiB and 100 kills; else it is 1 GiB and 20.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -102,8 +103,15 @@ fn is_same(one: &Path, other: &Path) -> bool {
     Command::new("cmp").arg(one).arg(other).status().expect("cmp runs").success()
 }
 
+/// What it says is only of interest when it ends by itself.
 fn start(mut command: Command) -> Child {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts")
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts")
+}
+
+fn last_words(child: &mut Child) -> String {
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    format!("{:?}: {said}", child.wait())
 }
 
 /// Waits until so many bytes went through, and a moment by chance; false if the child ended before.
@@ -146,7 +154,7 @@ fn an_image_that_is_killed_or_cut_off_again_and_again_sends_hardly_anything_twic
         let mut child = start(link.backup("killed"));
         let goal = before + undisturbed / 100 * 95 * u64::from(round) / u64::from(times);
         if !wait_for(&link.wire, goal, &mut child, &mut random) {
-            panic!("the backup ended by itself in round {round}: {:?}", child.wait());
+            panic!("the backup ended by itself in round {round}: {}", last_words(&mut child));
         }
         child.kill().expect("killed");
         child.wait().expect("ended");
@@ -161,7 +169,9 @@ fn an_image_that_is_killed_or_cut_off_again_and_again_sends_hardly_anything_twic
     let mut child = start(link.backup("cut"));
     for round in 0..cuts {
         let goal = before + undisturbed / 100 * 95 * u64::from(round) / u64::from(cuts);
-        assert!(wait_for(&link.wire, goal, &mut child, &mut random), "the backup ended by itself: {:?}", child.wait());
+        if !wait_for(&link.wire, goal, &mut child, &mut random) {
+            panic!("the backup ended by itself in round {round}: {}", last_words(&mut child));
+        }
         link.wire.cut();
         std::thread::sleep(Duration::from_millis(random.random_range(0..200)));
         link.wire.mend();

@@ -75,6 +75,23 @@ fn a_lost_answer_after_a_write_is_success() {
     }
 }
 
+/// A wire that is cut again and again: the answer is lost, then the question what is stored, then the upload is refused
+/// because it is there, and the same question is lost again.
+#[test]
+fn a_refusal_about_our_own_bytes_is_no_failure_even_if_the_question_what_is_stored_is_lost() {
+    for lost in [Fault::LoseAnswer, Fault::Status(502), Fault::Status(503)] {
+        let Some(story) = story("a_refusal_about_our_own", &[], ReadBack::WhenUnclear) else { return };
+        let (file, content) = pack(200_000);
+        let before = story.proxy.count("POST");
+        story.proxy.next("POST", &[Fault::LoseAnswer]);
+        story.proxy.next("HEAD", &[lost, lost]);
+        story.retrying().write(&file, &content).unwrap();
+        assert!(story.proxy.is_done(), "{lost:?}");
+        assert_eq!(story.proxy.count("POST") - before, 3, "{lost:?}: one whose answer is lost, two that are refused");
+        assert!(story.read(&file) == content);
+    }
+}
+
 #[test]
 fn a_lost_answer_whose_bytes_never_arrived_is_written_again() {
     let Some(story) = story("a_lost_answer_whose_bytes", &[], ReadBack::WhenUnclear) else { return };
