@@ -8,6 +8,7 @@ pub(crate) mod destinations;
 pub(crate) mod enrol;
 pub(crate) mod fleet;
 pub(crate) mod grants;
+pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod machine_settings;
 pub(crate) mod messages;

@@ -42,7 +42,7 @@ fn of(route: Route) -> MethodRouter<App> {
         Route::Sheet => get(sheet::get),
         Route::ConfirmSheet => post(sheet::confirm),
         Route::Machine => get(machine::get),
-        Route::MachineLive => get(now::live),
+        Route::MachineLive => get(machine::live),
         Route::PauseMachine => post(machine::pause),
         Route::MachineSettings => get(machine_settings::get),
         Route::SaveMachineSettings => post(machine_settings::save),

@@ -1,20 +1,18 @@
 //! The fleet: one true sentence, counters that are filters, machines in groups of their clients, the worst first.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Query, State as Shared};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use fleet::{Alert, State, Subject};
-use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use store::{Card, Counts, FleetFilter, PageMark};
 
 use crate::app::App;
 use crate::page::{Frame, Just, Place, show};
-use crate::pages::now;
+use crate::pages::live::{self, Part};
 use crate::pages::row::{self, Group};
 use crate::parts::Mark;
 use crate::problem::Problem;
@@ -132,33 +130,15 @@ pub(crate) async fn live(
 ) -> Result<Response, Problem> {
     // Refused now rather than in the stream.
     parts(&app, &visitor, &asked).await?;
-    let stream = regions(app.clone(), visitor, asked).take_until(Box::pin(now::over(app)));
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
+    let asked = Arc::new(asked);
+    Ok(live::answer(app, visitor, LOOK, move |app, visitor| {
+        let asked = Arc::clone(&asked);
+        async move { parts(&app, &visitor, &asked).await }
+    }))
 }
 
-/// Counts and machines whenever one of them changed; ends when they can be read no more.
-fn regions(app: App, visitor: Visitor, asked: Asked) -> impl Stream<Item = Result<Event, Infallible>> {
-    let start = (app, visitor, asked, [String::new(), String::new()]);
-    stream::unfold(start, move |(app, visitor, asked, mut shown)| async move {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let visitor_now = visitor.again(&app).await.ok()?;
-            let now = parts(&app, &visitor_now, &asked).await.ok()?;
-            // One at a time; the other comes next. What is gone altogether stays until the page is loaded again.
-            let changed = (0..now.len()).find(|part| shown[*part] != now[*part] && !now[*part].is_empty());
-            if let Some(part) = changed {
-                let html = now[part].replace('\r', " ");
-                shown[part].clone_from(&now[part]);
-                return Some((Ok(Event::default().event(PARTS[part]).data(html)), (app, visitor, asked, shown)));
-            }
-        }
-    })
-}
-
-/// What the page's script knows the parts by, in this order.
-const PARTS: [&str; 2] = ["counts", "region"];
-
-async fn parts(app: &App, visitor: &Visitor, asked: &Asked) -> Result<[String; 2], Problem> {
+/// What moves by itself.
+async fn parts(app: &App, visitor: &Visitor, asked: &Asked) -> Result<Vec<Part>, Problem> {
     let view = app.store.within(&visitor.scope);
     let mark = asked.after.as_deref().and_then(read_mark);
     let page = view.fleet(&asked.filter(), mark.as_ref(), MACHINES).await?;
@@ -168,8 +148,7 @@ async fn parts(app: &App, visitor: &Visitor, asked: &Asked) -> Result<[String; 2
         checked: checked(&page.cards, app),
         chips: chips(&page.counts, asked.filter().state),
     };
-    let filled = |html: askama::Result<String>| html.map_err(|error| Problem::internal("fill a page", error));
-    Ok([filled(counts.render())?, filled(Machines { groups }.render())?])
+    Ok(vec![Part::of("counts", &counts)?, Part::of("region", &Machines { groups })?])
 }
 
 /// Where the same machines are told as they change.

@@ -1,20 +1,28 @@
 //! A machine: five lights with their evidence, what is done for it, its last 28 days, its runs with reasons.
 
+mod lights;
+mod proofs;
+mod runs;
+
+use std::time::Duration;
+
 use askama::Template;
+use askama::filters::HtmlSafe;
 use axum::extract::{Path, Query, State as Shared};
 use axum::response::{IntoResponse, Response};
 use continuity::{Act, Verb};
-use fleet::{
-    Evidence, JobKind, JobState, Light, Machine, MachineId, Missed, Outcome, Pause, Run, RunState, State, Subject,
-    Verdict,
-};
+use fleet::{JobKind, JobState, Machine, MachineId, Pause, Run, State, Subject};
 use jiff::ToSpan;
 use serde::Deserialize;
 use store::{Card, MachineChange, View};
 
+use self::lights::Lights;
+use self::proofs::{ProofLine, proofs};
+use self::runs::Runs;
 use crate::app::App;
 use crate::form::{Nothing, Signed};
 use crate::page::{Frame, Just, Place, show};
+use crate::pages::live::{self, Part};
 use crate::pages::now::Now;
 use crate::parts::{Bar28, Mark};
 use crate::problem::{Problem, see};
@@ -24,9 +32,11 @@ use crate::when::{When, clock};
 /// Runs on the page.
 const RUNS: u64 = 30;
 
-/// Jobs that are looked through for those that are not over, and drills and copies that are shown.
+/// Jobs that are looked through for those that are not over.
 const JOBS: u64 = 50;
-const PROOFS: u64 = 10;
+
+/// How often it is looked whether something changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Template)]
 #[template(path = "machine.html")]
@@ -36,10 +46,9 @@ struct MachinePage {
     client: String,
     client_address: String,
     name: String,
-    sentence: String,
-    about: String,
+    headline: Headline,
     now: Now,
-    lights: Vec<LightLine>,
+    lights: Lights,
     by_agent: bool,
     policy: Vec<String>,
     pause: Option<String>,
@@ -54,15 +63,23 @@ struct MachinePage {
     bar: Bar28,
     first_day: String,
     days: Vec<(String, &'static str)>,
-    runs: Vec<RunLine>,
+    runs: Runs,
 }
 
-struct LightLine {
-    mark: Mark,
-    about: &'static str,
+/// How it stands, in a sentence.
+#[derive(Template)]
+#[template(path = "machine_headline.html")]
+struct Headline {
     sentence: String,
-    evidence: Option<String>,
-    at: Option<When>,
+    about: String,
+}
+
+impl HtmlSafe for Headline {}
+
+impl Headline {
+    fn of(machine: &Machine, card: &Card, app: &App) -> Headline {
+        Headline { sentence: card.sentence.clone(), about: about(machine, card, app) }
+    }
 }
 
 struct AlertLine {
@@ -71,27 +88,11 @@ struct AlertLine {
     since: String,
 }
 
-struct RunLine {
-    id: String,
-    mark: Mark,
-    sentence: String,
-    at: When,
-    missed: Vec<(String, String)>,
-}
-
 /// A job that is not over.
 struct JobLine {
     sentence: String,
     at: When,
     cancel: Option<String>,
-}
-
-/// A drill or a copy.
-struct ProofLine {
-    mark: Mark,
-    sentence: String,
-    evidence: String,
-    at: When,
 }
 
 /// `GET /machines/{machine}`
@@ -111,10 +112,9 @@ pub(crate) async fn get(
         frame: Frame::new(&machine.name, Place::Fleet, &visitor, &just),
         address: format!("/machines/{id}"),
         client_address: format!("/clients/{}", client.id),
-        sentence: card.sentence.clone(),
-        about: about(&machine, &card, &app),
+        headline: Headline::of(&machine, &card, &app),
         now: Now::of(&runs, &client.zone, app.now()),
-        lights: card.lights.iter().map(|light| light_line(light, &card)).collect(),
+        lights: Lights::of(&card),
         by_agent: tended.by_agent,
         policy: policy(&view, &machine, &visitor).await?,
         pause: machine.pause.as_ref().filter(|pause| pause.holds(app.now())).map(|pause| pause_words(pause, &app)),
@@ -129,11 +129,37 @@ pub(crate) async fn get(
         bar: Bar28::wide(&card.bar),
         first_day: card.bar.days().next().map(|(date, _)| date.strftime("%-d %b").to_string()).unwrap_or_default(),
         days: days(&card),
-        runs: runs.iter().map(|run| run_line(run, &app)).collect(),
+        runs: Runs::of(&runs, tended.by_agent, app.now()),
         client: client.name,
         name: machine.name,
     };
     Ok(show(&page)?.into_response())
+}
+
+/// `GET /machines/{machine}/live`
+pub(crate) async fn live(
+    Shared(app): Shared<App>,
+    visitor: Visitor,
+    Path(id): Path<MachineId>,
+) -> Result<Response, Problem> {
+    // Refused now rather than in the stream.
+    parts(&app, &visitor, id).await?;
+    Ok(live::answer(app, visitor, LOOK, move |app, visitor| async move { parts(&app, &visitor, id).await }))
+}
+
+/// What moves by itself.
+async fn parts(app: &App, visitor: &Visitor, id: MachineId) -> Result<Vec<Part>, Problem> {
+    let view = app.store.within(&visitor.scope);
+    let (card, machine) = (view.card(id).await?, view.machine(id).await?);
+    let zone = view.client(machine.client).await?.zone;
+    let runs: Vec<Run> = view.runs(id, RUNS).await?.into_iter().map(|row| row.run).collect();
+    let by_agent = view.tended(id).await?.by_agent;
+    Ok(vec![
+        Part::of("region", &Now::of(&runs, &zone, app.now()))?,
+        Part::of("headline", &Headline::of(&machine, &card, app))?,
+        Part::of("lights", &Lights::of(&card))?,
+        Part::of("runs", &Runs::of(&runs, by_agent, app.now()))?,
+    ])
 }
 
 fn about(machine: &Machine, card: &Card, app: &App) -> String {
@@ -151,22 +177,6 @@ fn about(machine: &Machine, card: &Card, app: &App) -> String {
 pub(crate) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().to_string() + letters.as_str()).unwrap_or_default()
-}
-
-fn light_line(light: &Light, card: &Card) -> LightLine {
-    // Copies and drills have no page of their own yet; their sentences say what they were.
-    let evidence = match light.evidence {
-        Some(Evidence::Run(run)) => Some(format!("#run-{run}")),
-        _ => None,
-    };
-    LightLine {
-        mark: Mark::of_light(light),
-        about: light.kind.words(),
-        sentence: light.sentence.clone(),
-        evidence,
-        // As of when the sentence beside it was made.
-        at: light.at.map(|at| When::past(at, card.judged)),
-    }
 }
 
 /// What is done for it, in the policy's own sentences; for those who see the firm's policies.
@@ -203,35 +213,6 @@ async fn jobs(view: &View<'_>, machine: &Machine, visitor: &Visitor, app: &App) 
     Ok(jobs.into_iter().filter(|row| !row.job.state.is_over()).map(line).collect())
 }
 
-/// Drills and copies, the newest first.
-async fn proofs(view: &View<'_>, id: MachineId, app: &App) -> Result<Vec<ProofLine>, Problem> {
-    let mut proofs = Vec::new();
-    for drill in view.drills(id, PROOFS).await? {
-        let (state, words) = judged(&drill.verdict, drill.kind.done());
-        proofs.push((drill.ended, state, words, drill.evidence));
-    }
-    for copy in view.copies(id, PROOFS).await? {
-        let (state, words) = judged(&copy.verdict, "Copied");
-        proofs.push((copy.ended, state, words, String::new()));
-    }
-    proofs.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
-    let line = |(at, state, sentence, evidence)| ProofLine {
-        mark: Mark::of(Some(state), ""),
-        sentence,
-        evidence,
-        at: When::past(at, app.now()),
-    };
-    Ok(proofs.into_iter().map(line).collect())
-}
-
-fn judged(verdict: &Verdict, done: &str) -> (State, String) {
-    match verdict {
-        Verdict::Good => (State::Good, done.to_owned()),
-        Verdict::Incomplete(why) => (State::Incomplete, format!("{done}, incomplete: {why}")),
-        Verdict::Failed(why) => (State::Failed, format!("Failed: {why}")),
-    }
-}
-
 fn pause_words(pause: &Pause, app: &App) -> String {
     let until = clock(pause.until, &app.facade.zone);
     format!("Paused by {} until {until}: {}.", pause.by.name, pause.reason)
@@ -254,41 +235,6 @@ fn days(card: &Card) -> Vec<(String, &'static str)> {
         card.bar.days().map(|(date, day)| (date.strftime("%a %-d %b").to_string(), day.words())).collect();
     days.reverse();
     days
-}
-
-fn run_line(run: &Run, app: &App) -> RunLine {
-    let (at, words) = match &run.state {
-        RunState::Running => (run.started, format!("{} % done", run.progress.percent())),
-        RunState::Ended { at, outcome } => (*at, ended(run, *at, outcome)),
-    };
-    let missed = match &run.state {
-        RunState::Ended { outcome: Outcome::Incomplete { missed, .. }, .. } => missed.as_slice(),
-        _ => &[],
-    };
-    RunLine {
-        id: run.id.to_string(),
-        mark: Mark::of(Some(run.state()), what(run.kind)),
-        sentence: format!("{}, {words}", capital(what(run.kind))),
-        at: When::past(at, app.now()),
-        missed: missed.iter().map(|Missed { what, why }| (what.clone(), why.clone())).collect(),
-    }
-}
-
-fn ended(run: &Run, at: jiff::Timestamp, outcome: &Outcome) -> String {
-    let seconds = at.duration_since(run.started).as_secs().max(0);
-    let took = match seconds {
-        ..90 => format!("{seconds} s"),
-        90..5_400 => format!("{} min", seconds / 60),
-        _ => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
-    };
-    match outcome {
-        Outcome::Good => {
-            let amount = run.progress.amount;
-            let size = fleet::size_in_words;
-            format!("good: {} read, {} new, in {took}", size(amount.total), size(amount.new))
-        }
-        other => format!("{}, after {took}", other.words()),
-    }
 }
 
 /// What a run does.

@@ -45,3 +45,23 @@ async fn counters_and_the_sentence_move_with_the_machines() {
     drop(stream);
     shop.close().await;
 }
+
+#[tokio::test]
+async fn a_machines_headline_lights_and_runs_move_by_themselves() {
+    let shop = Shop::open().await;
+    let tenant = shop.firm("Brightside", OWNER).await;
+    let client = shop.client(OWNER, tenant, "Harbour").await;
+    let machine = shop.machine(OWNER, client, "HD-SRV1").await;
+    let mut owner = shop.signed_in(OWNER).await;
+    let (mut stream, mut heard) = (owner.opens(&format!("/machines/{machine}/live")).await, String::new());
+    told(&mut stream, &mut heard, "region", "nothing ever ran").await;
+    told(&mut stream, &mut heard, "headline", "Checked just now").await;
+    told(&mut stream, &mut heard, "lights", "sentence-list").await;
+    told(&mut stream, &mut heard, "runs", "No run yet").await;
+    owner.get("/settings").await;
+    let pause = [("reason", "moving"), ("hours", "2")];
+    assert_eq!(owner.send(&format!("/machines/{machine}/pause"), &pause).await.status, 303);
+    told(&mut stream, &mut heard, "headline", "Paused").await;
+    drop(stream);
+    shop.close().await;
+}
