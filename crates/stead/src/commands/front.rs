@@ -16,6 +16,12 @@ use server::listen::{Door, Protection};
 
 use crate::failure::{Failure, Outcome};
 
+/// Lets as many connections be open as the system allows: each takes a file, and the usual limit is 1,024, which is for
+/// programs that use `select`. Where it cannot be raised it stays, and connections wait.
+pub(crate) fn expect_many() {
+    _ = platform::raise_open_files_limit();
+}
+
 /// How it is reached.
 #[derive(clap::Args)]
 pub(crate) struct FrontArgs {

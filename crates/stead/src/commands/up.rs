@@ -147,6 +147,7 @@ struct Listening<'a> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
+        front::expect_many();
         let place = Place::made(self.data.clone(), self.demo)?;
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(self.serve(&place, context))

@@ -74,6 +74,7 @@ const RENEWAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
+        front::expect_many();
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(self.serve(context))
     }

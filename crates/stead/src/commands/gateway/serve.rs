@@ -14,6 +14,7 @@ use gateway::{
 use serde::Serialize;
 
 use super::place::{self, Below, PlaceArgs};
+use crate::commands::front;
 use crate::failure::{Failure, Outcome};
 use crate::open::Context;
 
@@ -62,6 +63,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Outcome {
+        front::expect_many();
         let output = context.output();
         let tls = self.certificate();
         if tls.is_none() && !self.listen.ip().is_loopback() {
