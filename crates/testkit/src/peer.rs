@@ -13,6 +13,9 @@ pub struct Peer {
     path: PathBuf,
 }
 
+/// Where OpenSSH keeps what nobody calls by hand, such as `sftp-server`.
+const OPENSSH: &str = "/usr/lib/openssh";
+
 /// The folder of peers: `$STEAD_PEERS`, or `~/.cache/stead-peers/bin`.
 pub fn folder() -> PathBuf {
     match std::env::var_os("STEAD_PEERS") {
@@ -26,6 +29,7 @@ impl Peer {
     pub fn find(name: &str) -> Option<Peer> {
         let found = std::iter::once(folder())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()))
+            .chain([OPENSSH.into()])
             .map(|folder| folder.join(name))
             .find(|path| path.is_file());
         match found {

@@ -10,16 +10,20 @@ use stead_keeper::recovery;
 use stead_keeper::reporter::Reporter;
 use stead_keeper::storage::{Believes, Stop};
 use stead_keeper::work;
-use testkit::sample;
+use testkit::{Peer, Server, free_port, sample};
 
 use crate::house::House;
 
 fn vault(house: &House) -> Destination {
+    vault_at(house.room.path().join("vault").to_str().unwrap())
+}
+
+fn vault_at(address: &str) -> Destination {
     Destination {
         id: DestinationId::new(Uuid::from_u128(7)),
         tenant: TenantId::new(Uuid::from_u128(1)),
         name: "Vault".into(),
-        place: Place::Copies(house.room.path().join("vault").to_str().unwrap().into()),
+        place: Place::Copies(address.into()),
         distance: Distance::Offsite,
     }
 }
@@ -106,4 +110,39 @@ fn a_recovery_password_opens_the_machines_own_repository_with_stock_restic_and_i
     let keys = with_sheet(&house, &house.repository(), &["key", "list", "--json"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&keys).unwrap().as_array().unwrap().len(), 2);
     assert_eq!(recovery::opens(&shop.memory, house.client).unwrap(), [house.machine]);
+}
+
+/// Writes what the keeper's own file of that destination says, and copies twice: the second time nothing is left to do.
+fn copied(house: &House, vault: &Destination, secrets: &str) {
+    sample::office(&house.files(), 4, 20);
+    house.backup(&[]);
+    let folder = &house.shop().secrets;
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join(vault.id.to_string()), secrets).unwrap();
+    for _ in 0..2 {
+        let done = house.works(&Work::Copy(vault.clone()));
+        assert!(matches!(done.found, Some(Found::Copied { .. })), "{:?}", done.found);
+    }
+    with_sheet(house, &copy_of(house), &["check", "--read-data"]);
+}
+
+#[test]
+fn a_copy_goes_over_sftp_and_opens_with_the_recovery_password() {
+    let Some(house) = House::open() else { return };
+    let Some(server) = Peer::find("sftp-server") else { return };
+    let address = format!("sftp:vault:{}", house.room.path().join("vault").display());
+    copied(&house, &vault_at(&address), &format!("sftp.command={}\n", server.path().display()));
+}
+
+#[test]
+fn a_copy_goes_into_a_bucket_with_the_keepers_own_secrets() {
+    let Some(house) = House::open() else { return };
+    let Some(rclone) = Peer::find("rclone") else { return };
+    let (port, buckets) = (free_port(), house.room.path());
+    std::fs::create_dir(buckets.join("vault")).unwrap();
+    let mut command = rclone.command();
+    command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}"), "--auth-key", "access,secret"]);
+    let _server = Server::start(command.args(["--config", "/dev/null"]).arg(buckets), port);
+    let vault = vault_at(&format!("s3:http://127.0.0.1:{port}/vault"));
+    copied(&house, &vault, "AWS_ACCESS_KEY_ID=access\nAWS_SECRET_ACCESS_KEY=secret\n");
 }
