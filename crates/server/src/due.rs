@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fleet::{Destination, Drill, JobId, JobKey, JobKind, MachineId, Place};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use store::{DueFacts, NewJob};
 
 use crate::app::App;
@@ -14,7 +15,7 @@ use crate::problem::Problem;
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(20);
 
-/// Machines in one question.
+/// Machines that are looked at each time. Of larger fleets each has its turn: of ten thousand every seven minutes.
 const MOST: u64 = 500;
 
 const DAY: i64 = 86_400;
@@ -25,27 +26,28 @@ const SLICES: i64 = 8;
 
 /// Makes work due until the server stops.
 pub(crate) async fn run(app: App) {
-    app.every(EVERY, all).await;
+    let after = Mutex::new(None);
+    let next = async |app: &App| {
+        let last = some(app, *after.lock()).await?;
+        *after.lock() = last;
+        Ok(())
+    };
+    app.every(EVERY, next).await;
 }
 
-async fn all(app: &App) -> Result<(), Problem> {
+/// Those whose turn it is; returns the last of them, unless that is the last of all.
+async fn some(app: &App, after: Option<MachineId>) -> Result<Option<MachineId>, Problem> {
     let system = app.store.system();
     let destinations = system.destinations().await?;
-    let mut after: Option<MachineId> = None;
-    loop {
-        let now = app.now();
-        let since = now.checked_sub(SignedDuration::from_secs(2 * WEEK)).unwrap_or(now);
-        let facts = system.due_facts(after, since, MOST).await?;
-        for facts in &facts {
-            for (kind, due, orders) in due(facts, &destinations, now) {
-                make(app, facts, kind, due, orders).await?;
-            }
-        }
-        match facts.last() {
-            Some(last) if facts.len() as u64 == MOST => after = Some(last.machine),
-            _ => return Ok(()),
+    let now = app.now();
+    let since = now.checked_sub(SignedDuration::from_secs(2 * WEEK)).unwrap_or(now);
+    let facts = system.due_facts(after, since, MOST).await?;
+    for facts in &facts {
+        for (kind, due, orders) in due(facts, &destinations, now) {
+            make(app, facts, kind, due, orders).await?;
         }
     }
+    Ok(facts.last().map(|facts| facts.machine).filter(|_| facts.len() as u64 == MOST))
 }
 
 async fn make(app: &App, facts: &DueFacts, kind: JobKind, due: Timestamp, orders: String) -> Result<(), Problem> {

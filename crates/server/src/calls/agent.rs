@@ -44,6 +44,8 @@ impl AsRef<Line> for Agent {
 pub(super) struct State {
     /// What it was told last.
     pub(super) duties: Option<Duties>,
+    /// Whether a keeper has its key, which then practises restores for it.
+    pub(super) is_sealed: bool,
     /// What it was given to do, and in which attempt.
     pub(super) held: BTreeMap<JobId, u32>,
     /// How much its clock is behind.

@@ -2,6 +2,7 @@
 //! theirs, so that a change made at one reaches a machine at another.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use api::wire::agent::ToAgent;
@@ -19,23 +20,29 @@ use crate::problem::Problem;
 /// How often.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// Machines that are compared with their rows in one round. Of more each has its turn: of ten thousand every 40 seconds.
+const AT_ONCE: usize = 500;
+
 /// How often what is worked at is held.
 const HOLD: SignedDuration = SignedDuration::from_mins(1);
+
+/// Where we are.
+struct Course {
+    /// When what is worked at was held last.
+    held: Timestamp,
+    /// The machine that was compared last.
+    after: Option<MachineId>,
+}
 
 /// Goes round until the server stops.
 pub(crate) async fn run(app: App) {
     let going = async {
-        let mut held = app.now();
+        let mut course = Course { held: app.now(), after: None };
         loop {
-            let now = app.now();
-            let holds = now.duration_since(held) >= HOLD;
-            if let Err(error) = round(&app, now, holds).await
+            if let Err(error) = round(&app, &mut course).await
                 && let Some(words) = Problem::from(error).for_the_log()
             {
                 app.observe(Event::Problem(words));
-            }
-            if holds {
-                held = now;
             }
             _ = tokio::time::timeout(EVERY, app.calls.soon.notified()).await;
         }
@@ -46,32 +53,43 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-async fn round(app: &App, now: Timestamp, holds: bool) -> Result<(), store::Error> {
-    let machines: Vec<MachineId> = app.calls.agents.all().iter().map(|agent| agent.machine).collect();
-    let unsealed = attend(app, &machines).await?;
+async fn round(app: &App, course: &mut Course) -> Result<(), store::Error> {
+    let now = app.now();
+    let holds = now.duration_since(course.held) >= HOLD;
+    if holds {
+        course.held = now;
+    }
+    let connected = app.calls.agents.all().iter().map(|agent| agent.machine).collect();
+    let some = turn(&connected, course.after);
+    attend(app, &some).await?;
+    course.after = some.last().copied();
     call_back(app).await?;
-    hand_out(app, &unsealed, now).await?;
+    hand_out(app, now).await?;
     if holds {
         hold(app, now).await?;
     }
     keeper::round(app, now, holds).await
 }
 
-/// Compares machines with their rows, and tells them what changed. Those whose key no keeper has.
-pub(super) async fn attend(app: &App, machines: &[MachineId]) -> Result<BTreeSet<MachineId>, store::Error> {
-    let mut unsealed = BTreeSet::new();
+/// Whose turn it is after that machine; after the last one comes the first.
+fn turn(connected: &BTreeSet<MachineId>, after: Option<MachineId>) -> Vec<MachineId> {
+    let next = after.and_then(|after| connected.range((Excluded(after), Unbounded)).next());
+    let (before, from) = connected.iter().partition::<Vec<_>, _>(|machine| next.is_some_and(|next| *machine < next));
+    from.into_iter().chain(before).copied().take(AT_ONCE).collect()
+}
+
+/// Compares machines with their rows, and tells them what changed.
+pub(super) async fn attend(app: &App, machines: &[MachineId]) -> Result<(), store::Error> {
     if machines.is_empty() {
-        return Ok(unsealed);
+        return Ok(());
     }
     let shared = Shared::read(&app.store).await?;
     for attended in app.store.system().attend(machines).await? {
-        let Some(agent) = app.calls.agents.of(attended.machine) else { continue };
-        if attended.sealed_to.is_none() {
-            unsealed.insert(attended.machine);
+        if let Some(agent) = app.calls.agents.of(attended.machine) {
+            compare(&agent, &attended, &shared);
         }
-        compare(&agent, &attended, &shared);
     }
-    Ok(unsealed)
+    Ok(())
 }
 
 fn compare(agent: &Agent, attended: &Attended, shared: &Shared) {
@@ -82,6 +100,7 @@ fn compare(agent: &Agent, attended: &Attended, shared: &Shared) {
     }
     let duties = duties::of(attended, shared);
     let mut state = agent.state.lock();
+    state.is_sealed = attended.sealed_to.is_some();
     if state.duties.as_ref() != Some(&duties) {
         agent.line.say(&ToAgent::Duties(Box::new(duties.clone())));
         state.duties = Some(duties);
@@ -107,14 +126,15 @@ async fn call_back(app: &App) -> Result<(), store::Error> {
 }
 
 /// Gives agents what is due. A machine whose key a keeper has is drilled by that.
-async fn hand_out(app: &App, unsealed: &BTreeSet<MachineId>, now: Timestamp) -> Result<(), store::Error> {
+async fn hand_out(app: &App, now: Timestamp) -> Result<(), store::Error> {
     const ALL: [&str; 3] = ["backup", "restore", "drill"];
     let waiting = app.store.system().work_waiting(&ALL, now).await?;
-    let is_ours = |(machine, word): &(MachineId, String)| word != "drill" || unsealed.contains(machine);
+    let is_sealed = |machine| app.calls.agents.of(machine).is_some_and(|agent| agent.state.lock().is_sealed);
+    let is_ours = |(machine, word): &(MachineId, String)| word != "drill" || !is_sealed(*machine);
     let machines: BTreeSet<MachineId> = waiting.into_iter().filter(is_ours).map(|(machine, _)| machine).collect();
     for machine in machines {
         let Some(agent) = app.calls.agents.of(machine).filter(|agent| !agent.line.is_over()) else { continue };
-        let words = if unsealed.contains(&machine) { &ALL[..] } else { &ALL[..2] };
+        let words = if agent.state.lock().is_sealed { &ALL[..2] } else { &ALL[..] };
         orders::take(app, &agent, words).await?;
     }
     Ok(())
@@ -130,4 +150,29 @@ async fn hold(app: &App, now: Timestamp) -> Result<(), store::Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn of_a_small_fleet_all_have_their_turn_and_of_a_large_one_everybody_in_the_end() {
+        let fleet =
+            |size: u128| (0..size).map(|number| MachineId::new(Uuid::from_u128(number))).collect::<BTreeSet<_>>();
+        let (small, large) = (fleet(7), fleet(1_200));
+        let middle = small.iter().nth(3).copied();
+        assert_eq!(turn(&small, middle).into_iter().collect::<BTreeSet<_>>(), small);
+        assert!(turn(&BTreeSet::new(), middle).is_empty());
+        let (mut seen, mut after) = (BTreeSet::new(), None);
+        for _ in 0..3 {
+            let some = turn(&large, after);
+            assert_eq!(some.len(), AT_ONCE);
+            after = some.last().copied();
+            seen.extend(some);
+        }
+        assert_eq!(seen, large);
+    }
 }
