@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub mod backups;
 pub mod firm;
+pub mod messages;
 pub mod people;
+pub mod settings;
+pub mod sheet;
+pub mod silences;
 
 /// Why a request was not answered as asked.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -80,6 +85,9 @@ pub struct Fleet {
 pub struct Run {
     /// Which.
     pub id: String,
+    /// The job that it is an attempt at; none: the machine's own policy began it.
+    #[serde(default)]
+    pub job: Option<String>,
     /// backup, restore, drill, check, prune or copy.
     pub kind: String,
     /// When it began.

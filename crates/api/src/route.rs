@@ -245,6 +245,20 @@ routes! {
     ApiRuns = Get "/api/v1/machines/{machine}/runs", LOOK;
     /// A backup is made now.
     ApiBackUp = Post "/api/v1/machines/{machine}/backup", BACK_UP;
+    /// What was asked for at a machine, as JSON.
+    ApiJobs = Get "/api/v1/machines/{machine}/jobs", LOOK;
+    /// A job that is not over is called back.
+    ApiCancelJob = Post "/api/v1/jobs/{job}/cancel", BACK_UP;
+    /// A machine's snapshots, as JSON.
+    ApiSnapshots = Get "/api/v1/machines/{machine}/snapshots", RESTORE;
+    /// A folder in one, as JSON.
+    ApiFolder = Get "/api/v1/machines/{machine}/snapshots/{snapshot}", RESTORE;
+    /// A file or folder in one, whole.
+    ApiDownload = Get "/api/v1/machines/{machine}/snapshots/{snapshot}/download", RESTORE;
+    /// In which snapshots a name is, as JSON.
+    ApiFindFile = Get "/api/v1/machines/{machine}/find", RESTORE;
+    /// Something is put back at the machine.
+    ApiRestore = Post "/api/v1/machines/{machine}/restore", RESTORE;
     /// What needs somebody, as JSON.
     ApiAlerts = Get "/api/v1/alerts", Access::SignedIn;
     /// Somebody has it.
@@ -255,12 +269,36 @@ routes! {
     ApiPause = Post "/api/v1/machines/{machine}/pause", CONFIGURE;
     /// Runs start again.
     ApiResume = Post "/api/v1/machines/{machine}/resume", CONFIGURE;
+    /// A quarantined machine is believed again.
+    ApiReleaseMachine = Post "/api/v1/machines/{machine}/release", CONFIGURE;
+    /// Its name, class, site, policy and limits, as JSON.
+    ApiMachineSettings = Get "/api/v1/machines/{machine}/settings", CONFIGURE;
+    /// Changing them.
+    ApiSaveMachineSettings = Post "/api/v1/machines/{machine}/settings", CONFIGURE;
+    /// It is looked after no more; its backups stay.
+    ApiRetireMachine = Post "/api/v1/machines/{machine}/retire", CONFIGURE;
+    /// What is silenced, as JSON.
+    ApiSilences = Get "/api/v1/silences", Access::SignedIn;
+    /// Holding back messages about a client.
+    ApiSilenceClient = Post "/api/v1/clients/{client}/silence", CONFIGURE;
+    /// Holding back messages about what an alert is about.
+    ApiSilenceAlert = Post "/api/v1/alerts/{alert}/silence", CONFIGURE;
+    /// Messages are sent again.
+    ApiEndSilence = Post "/api/v1/silences/{silence}/end", CONFIGURE;
     /// Clients, as JSON.
     ApiClients = Get "/api/v1/clients", Access::SignedIn;
     /// A new client.
     ApiAddClient = Post "/api/v1/clients", CONFIGURE;
     /// A new code that lets machines in.
     ApiMakeCode = Post "/api/v1/codes", CONFIGURE;
+    /// Codes that still let machines in, as JSON.
+    ApiCodes = Get "/api/v1/codes", CONFIGURE;
+    /// A code opens nothing any more.
+    ApiEndCode = Post "/api/v1/codes/{code}/end", CONFIGURE;
+    /// How it stands with a client's recovery sheet, as JSON.
+    ApiSheet = Get "/api/v1/clients/{client}/sheet", KEYS;
+    /// Showing that somebody has it.
+    ApiConfirmSheet = Post "/api/v1/clients/{client}/sheet", KEYS;
     /// Members, as JSON.
     ApiPeople = Get "/api/v1/people", Access::SignedIn;
     /// A new member.
@@ -277,12 +315,24 @@ routes! {
     ApiEndGrant = Post "/api/v1/grants/{grant}/end", GRANT;
     /// Policies, as JSON.
     ApiPolicies = Get "/api/v1/policies", CONFIGURE;
+    /// What a policy would mean.
+    ApiPreviewPolicy = Post "/api/v1/policies/preview", CONFIGURE;
     /// Saving a policy.
     ApiSavePolicy = Post "/api/v1/policies", CONFIGURE;
     /// Removing one that nobody has.
     ApiRemovePolicy = Post "/api/v1/policies/{policy}/remove", CONFIGURE;
+    /// Where copies of backups go, as JSON.
+    ApiDestinations = Get "/api/v1/destinations", CONFIGURE;
+    /// Adding or changing one.
+    ApiSaveDestination = Post "/api/v1/destinations", CONFIGURE;
+    /// How firms send messages, as JSON.
+    ApiMessages = Get "/api/v1/messages", INVITE;
+    /// Trying a way.
+    ApiTestMessages = Post "/api/v1/messages/test", INVITE;
     /// A firm's audit log, as JSON.
     ApiAudit = Get "/api/v1/audit", CONFIGURE;
+    /// The chain of a firm as JSON lines, to be verified elsewhere.
+    ApiAuditExport = Get "/api/v1/audit/export", CONFIGURE;
 }
 
 #[cfg(test)]

@@ -21,9 +21,17 @@ use crate::problem::Problem;
 use crate::visitor::Caller;
 use crate::when::exact;
 
+pub(crate) mod backups;
+pub(crate) mod codes;
+pub(crate) mod destinations;
 pub(crate) mod firm;
+pub(crate) mod jobs;
+pub(crate) mod messages;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod settings;
+pub(crate) mod sheet;
+pub(crate) mod silences;
 
 /// Machines, runs and alerts in one answer.
 const MACHINES: u64 = 100;
@@ -45,6 +53,13 @@ const DISKS: usize = 32;
         machine,
         runs,
         back_up,
+        jobs::list,
+        jobs::cancel,
+        jobs::restore,
+        backups::snapshots,
+        backups::folder,
+        backups::download,
+        backups::find,
         alerts,
         acknowledge,
         release,
@@ -52,8 +67,25 @@ const DISKS: usize = 32;
         firm::resume,
         firm::clients,
         firm::add_client,
-        firm::make_code,
         firm::audit,
+        firm::export,
+        settings::get,
+        settings::save,
+        settings::retire,
+        settings::release,
+        silences::list,
+        silences::client,
+        silences::alert,
+        silences::end,
+        codes::make_code,
+        codes::list,
+        codes::end,
+        sheet::get,
+        sheet::confirm,
+        destinations::list,
+        destinations::save,
+        messages::list,
+        messages::test,
         people::list,
         people::add,
         people::link,
@@ -63,6 +95,7 @@ const DISKS: usize = 32;
         people::end_grant,
         policies::list,
         policies::save,
+        policies::preview,
         policies::remove,
     )
 )]
@@ -93,6 +126,15 @@ pub(crate) enum Refused {
     /// The request makes no sense.
     #[response(status = 422)]
     Invalid(#[to_schema] Told),
+}
+
+/// How a request is refused that is counted.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes an answer that is made of a problem")]
+pub(crate) enum TooOften {
+    /// It was tried too often; `Retry-After` says for how many seconds nothing is heard.
+    #[response(status = 429)]
+    Wait(#[to_schema] Told),
 }
 
 /// An identity in a path or a request; what is none names nothing.
@@ -256,6 +298,7 @@ fn of_run(row: &RunRow, zone: &fleet::Zone) -> Run {
     };
     Run {
         id: run.id.to_string(),
+        job: run.job.map(|job| job.to_string()),
         kind: run.kind.word().into(),
         started: exact(run.started),
         ended,

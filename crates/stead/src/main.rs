@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod consent;
 mod default_repository;
 mod environment;
 mod exit;

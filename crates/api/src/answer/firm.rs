@@ -68,6 +68,74 @@ pub struct Code {
     pub command: String,
     /// When it ends.
     pub ends: String,
+    /// What the page's QR code holds: the server's address with the code.
+    #[serde(default)]
+    pub link: String,
+}
+
+/// A code that still lets machines in; what it reads is told to nobody.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OpenCode {
+    /// Which.
+    pub id: String,
+    /// For machines of which client.
+    pub client: String,
+    /// server, workstation or laptop.
+    pub class: String,
+    /// The policy that the machines get.
+    pub policy: Option<String>,
+    /// How many machines it still lets in.
+    pub uses_left: u64,
+    /// When it ends.
+    pub ends: String,
+    /// Who made it.
+    pub made_by: String,
+}
+
+/// The codes that still let machines in.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OpenCodes {
+    /// Those of clients that the asker may set up.
+    pub codes: Vec<OpenCode>,
+}
+
+/// Where backups or copies of them go.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Destination {
+    /// Which.
+    pub id: String,
+    /// Whose.
+    pub tenant: String,
+    /// What it is called.
+    pub name: String,
+    /// Where copies go; none: it is the gateway's own storage.
+    pub address: Option<String>,
+    /// offsite, away from the machines; or on_site.
+    pub distance: String,
+}
+
+/// The destinations of firms that the asker may set up, by name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Destinations {
+    /// The destinations.
+    pub destinations: Vec<Destination>,
+}
+
+/// A destination to save.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDestination {
+    /// Of which tenant.
+    pub tenant: String,
+    /// Which one to change; none: a new one.
+    pub id: Option<String>,
+    /// 1 to 100 characters.
+    pub name: String,
+    /// A directory, `sftp:` or `s3:`, without passwords; empty for the gateway's own storage.
+    #[serde(default)]
+    pub address: String,
+    /// offsite, away from the machines; or on_site.
+    pub distance: String,
 }
 
 /// No run starts for a while.
@@ -113,6 +181,13 @@ pub struct NewPolicy {
     /// The fields of its form, as a policy's `fields` has them: name, paths, at, zone, daily and so on. What is not here is
     /// empty.
     pub fields: BTreeMap<String, String>,
+}
+
+/// What a policy would mean.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Preview {
+    /// In sentences.
+    pub sentences: Vec<String>,
 }
 
 /// A line of an audit log.

@@ -1,12 +1,13 @@
-//! What a firm set up, as JSON: clients, codes, pauses, and its audit log.
+//! What a firm set up, as JSON: clients, pauses, and its audit log.
 
-use api::answer::firm::{AuditLine, AuditLog, Client, Clients, Code, NewClient, NewCode, NewPause};
+use api::answer::firm::{AuditLine, AuditLog, Client, Clients, NewClient, NewPause};
 use api::answer::people::Made;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use continuity::Act;
-use fleet::{KeyCustody, MachineClass, TenantId};
+use fleet::{KeyCustody, TenantId};
 use serde::Deserialize;
 use store::{AuditEntry, MachineChange};
 use utoipa::IntoParams;
@@ -14,8 +15,7 @@ use utoipa::IntoParams;
 use super::{Refused, identity};
 use crate::app::App;
 use crate::form::Sent;
-use crate::pages::enrol::{self, Fresh};
-use crate::pages::{client, machine};
+use crate::pages::{audit, client, machine};
 use crate::problem::Problem;
 use crate::visitor::Caller;
 use crate::when::exact;
@@ -83,26 +83,6 @@ pub(crate) async fn add_client(
     Ok((StatusCode::CREATED, Json(Made { id: added.to_string() })))
 }
 
-#[utoipa::path(post, path = "/api/v1/codes", request_body = NewCode, responses(
-    (status = 201, description = "The code, told once", body = Code),
-    Refused,
-))]
-pub(crate) async fn make_code(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Sent(new): Sent<NewCode>,
-) -> Result<(StatusCode, Json<Code>), Problem> {
-    caller.must(Act::Configure)?;
-    let classes = [MachineClass::Server, MachineClass::Workstation, MachineClass::Laptop];
-    let class = classes.into_iter().find(|class| class.word() == new.class);
-    let class = class.ok_or_else(|| Problem::Invalid("A class is server, workstation or laptop.".into()))?;
-    let (client, policy) = (identity(&new.client)?, new.policy.unwrap_or_default());
-    let wish = enrol::Wish { client, class, uses: new.uses, hours: new.hours, policy };
-    let Fresh { id, text, expires } = enrol::fresh(&app, &caller, &wish).await?;
-    let command = enrol::command(&app, &text);
-    Ok((StatusCode::CREATED, Json(Code { id: id.to_string(), code: text, command, ends: exact(expires) })))
-}
-
 /// Whose log, and from where.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -111,6 +91,12 @@ pub(crate) struct Asked {
     tenant: Option<String>,
     /// Lines before this one; none: the newest.
     before: Option<u64>,
+}
+
+impl Asked {
+    fn tenant(&self) -> Result<Option<TenantId>, Problem> {
+        self.tenant.as_deref().map(identity).transpose()
+    }
 }
 
 #[utoipa::path(get, path = "/api/v1/audit", params(Asked), responses(
@@ -122,12 +108,8 @@ pub(crate) async fn audit(
     Caller(caller): Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<AuditLog>, Problem> {
-    caller.must(Act::Configure)?;
-    let wanted: Option<TenantId> = asked.tenant.as_deref().map(identity).transpose()?;
+    let tenant = audit::whose(&app, &caller, asked.tenant()?).await?;
     let view = app.store.within(&caller.scope);
-    let mut ours = view.tenants().await?.into_iter().map(|tenant| tenant.id);
-    let mine = |id: &TenantId| caller.scope.may(Act::Configure, *id) && wanted.is_none_or(|wanted| wanted == *id);
-    let tenant = ours.find(mine).ok_or(Problem::NotFound)?;
     let verified = view.verify_audit(tenant).await?;
     let lines = view.audit_newest(tenant, asked.before, LINES).await?;
     Ok(Json(AuditLog {
@@ -138,6 +120,29 @@ pub(crate) async fn audit(
         next: lines.last().map(|line| line.number).filter(|number| *number > 1),
         lines: lines.into_iter().map(of_line).collect(),
     }))
+}
+
+/// Whose log.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Whose {
+    /// Of which tenant; none: of the first firm that the asker may set up.
+    tenant: Option<String>,
+}
+
+#[utoipa::path(get, path = "/api/v1/audit/export", params(Whose), responses(
+    (status = 200, description = "The whole chain, a line of JSON for each act; `stead server audit verify` judges it",
+        content_type = "application/jsonl", body = String),
+    Refused,
+))]
+pub(crate) async fn export(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Query(whose): Query<Whose>,
+) -> Result<Response, Problem> {
+    let tenant = whose.tenant.as_deref().map(identity).transpose()?;
+    let tenant = audit::whose(&app, &caller, tenant).await?;
+    Ok(audit::exported(app, caller.scope, tenant))
 }
 
 fn of_line(entry: AuditEntry) -> AuditLine {

@@ -1,6 +1,6 @@
 //! Policies, as JSON: the same fields as their form, and what they mean in sentences.
 
-use api::answer::firm::{NewPolicy, Policies, Policy};
+use api::answer::firm::{NewPolicy, Policies, Policy, Preview};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::form::Sent;
 use crate::pages::policies::{PolicyForm, mine};
 use crate::problem::Problem;
-use crate::visitor::Caller;
+use crate::visitor::{Caller, Visitor};
 
 #[utoipa::path(get, path = "/api/v1/policies", responses(
     (status = 200, description = "The policies of firms that the asker may set up", body = Policies),
@@ -50,18 +50,36 @@ pub(crate) async fn save(
     Caller(caller): Caller,
     Sent(new): Sent<NewPolicy>,
 ) -> Result<Json<Policy>, Problem> {
+    let (policy, destinations) = meant(&app, &caller, new).await?;
+    app.store.within(&caller.scope).save_policy(&policy).await?;
+    Ok(Json(shown(&policy, &destinations)?))
+}
+
+/// The policy that is meant, and the destinations that it may name.
+async fn meant(app: &App, caller: &Visitor, new: NewPolicy) -> Result<(fleet::Policy, Vec<Destination>), Problem> {
     let tenant: TenantId = identity(&new.tenant)?;
     caller.must_on(Act::Configure, tenant)?;
-    let view = app.store.within(&caller.scope);
-    let destinations = view.destinations(tenant).await?;
+    let destinations = app.store.within(&caller.scope).destinations(tenant).await?;
     let id = match new.id.as_deref() {
         None => PolicyId::made(app.now(), app.random()?),
-        Some(id) => mine(&app, &caller, identity(id)?).await?.id,
+        Some(id) => mine(app, caller, identity(id)?).await?.id,
     };
     let form = PolicyForm { tenant, id: Some(id), fields: new.fields };
     let policy = form.meant(id, &destinations).map_err(Problem::Invalid)?;
-    view.save_policy(&policy).await?;
-    Ok(Json(shown(&policy, &destinations)?))
+    Ok((policy, destinations))
+}
+
+#[utoipa::path(post, path = "/api/v1/policies/preview", request_body = NewPolicy, responses(
+    (status = 200, description = "What it would mean; nothing is saved", body = Preview),
+    Refused,
+))]
+pub(crate) async fn preview(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Sent(new): Sent<NewPolicy>,
+) -> Result<Json<Preview>, Problem> {
+    let (policy, destinations) = meant(&app, &caller, new).await?;
+    Ok(Json(Preview { sentences: policy.preview(&destinations) }))
 }
 
 #[utoipa::path(post, path = "/api/v1/policies/{policy}/remove", params(("policy" = String, Path, description = "Which")), responses(

@@ -62,6 +62,11 @@ impl Protection {
         (Protection::Plain, "plain", "None: a mail server on this machine"),
     ];
 
+    /// What a form calls it.
+    pub(crate) fn word(self) -> &'static str {
+        Protection::ALL.into_iter().find(|(known, ..)| *known == self).map_or("", |(_, word, _)| word)
+    }
+
     /// The one that a form names.
     pub(crate) fn of_word(word: &str) -> Option<Protection> {
         Protection::ALL.into_iter().find(|(_, known, _)| *known == word).map(|(protection, ..)| protection)

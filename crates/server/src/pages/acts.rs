@@ -47,6 +47,9 @@ pub(crate) async fn ask_for_backup(
     ask(app, visitor, machine, JobKind::Backup, (request, &order)).await
 }
 
+/// Why a file in an image of a disk is not put back.
+const IN_IMAGE: &str = "What is in an image of a disk is not put over a running system: download it.";
+
 async fn ask(
     app: &App,
     visitor: &Visitor,
@@ -74,11 +77,17 @@ pub(crate) async fn cancel(
     Path(id): Path<JobId>,
     Signed(visitor, Nothing {}): Signed<Nothing>,
 ) -> Result<Response, Problem> {
-    let view = app.store.within(&visitor.scope);
-    let machine = view.job(id).await?.job.machine;
-    view.cancel_job(id).await?;
-    app.calls.soon.notify_one();
+    let machine = call_back(&app, &visitor, id).await?;
     Ok(see(&Just::at(&format!("/machines/{machine}"), "cancelled", machine)))
+}
+
+/// Calls a job back that is not over; whose it is.
+pub(crate) async fn call_back(app: &App, visitor: &Visitor, job: JobId) -> Result<MachineId, Problem> {
+    let view = app.store.within(&visitor.scope);
+    let machine = view.job(job).await?.job.machine;
+    view.cancel_job(job).await?;
+    app.calls.soon.notify_one();
+    Ok(machine)
 }
 
 /// `POST /machines/{machine}/release`
@@ -87,11 +96,16 @@ pub(crate) async fn release(
     Path(id): Path<MachineId>,
     Signed(visitor, Nothing {}): Signed<Nothing>,
 ) -> Result<Response, Problem> {
+    believe_again(&app, &visitor, id).await?;
+    Ok(see(&Just::at(&format!("/machines/{id}"), "released-machine", id)))
+}
+
+/// Believes a quarantined machine again.
+pub(crate) async fn believe_again(app: &App, visitor: &Visitor, id: MachineId) -> Result<(), Problem> {
     let view = app.store.within(&visitor.scope);
     view.change_machine(id, MachineChange::Release).await?;
     let machine = view.machine(id).await?;
-    crate::judge::observed(&app, machine.tenant, Observation::of_identity(&machine, None)).await?;
-    Ok(see(&Just::at(&format!("/machines/{id}"), "released-machine", id)))
+    crate::judge::observed(app, machine.tenant, Observation::of_identity(&machine, None)).await
 }
 
 /// What is to be put back.
@@ -119,18 +133,42 @@ pub(crate) async fn restore(
     Signed(visitor, back): Signed<Back>,
 ) -> Result<Response, Problem> {
     let snapshot = snapshots::snapshot(&back.snapshot)?;
-    let paths = match back.path.as_str() {
-        "" | "/" => Vec::new(),
-        path => vec![snapshots::path(path)?],
-    };
     let to = match back.to {
         To::NewFolder => RestoreTo::NewFolder,
         To::MissingOnly => RestoreTo::MissingOnly,
     };
-    let order = Order::Restore { snapshot, paths, to };
-    let request = of_this(&back);
-    ask(&app, &visitor, machine, JobKind::Restore, (&request, &order)).await?;
+    let (request, paths) = (of_this(&back), vec![back.path]);
+    ask_for_restore(&app, &visitor, machine, Wanted { snapshot, paths, to }, &request).await?;
     Ok(see(&Just::at(&format!("/machines/{machine}"), "restoring", machine)))
+}
+
+/// What is wanted back.
+pub(crate) struct Wanted {
+    /// From which snapshot.
+    pub(crate) snapshot: String,
+    /// Paths as they were typed; none, or the top: all of it.
+    pub(crate) paths: Vec<String>,
+    /// Where to.
+    pub(crate) to: RestoreTo,
+}
+
+/// Asks for a restore; the job.
+pub(crate) async fn ask_for_restore(
+    app: &App,
+    visitor: &Visitor,
+    machine: MachineId,
+    wanted: Wanted,
+    request: &str,
+) -> Result<JobId, Problem> {
+    let Wanted { snapshot, paths, to } = wanted;
+    let is_all = paths.iter().any(|path| path.is_empty() || path == "/");
+    let paths = if is_all { Vec::new() } else { paths };
+    let paths: Vec<String> = paths.iter().map(|path| snapshots::path(path)).collect::<Result<_, _>>()?;
+    if paths.iter().any(|path| snapshots::opened::in_image(path)) {
+        return Err(Problem::Invalid(IN_IMAGE.into()));
+    }
+    let order = Order::Restore { snapshot, paths, to };
+    ask(app, visitor, machine, JobKind::Restore, (request, &order)).await
 }
 
 /// A page has one mark for all of its buttons: the same button twice is one request, another button is another.

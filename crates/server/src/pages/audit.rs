@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use continuity::Act;
+use continuity::{Act, Scope};
 use fleet::{Tenant, TenantId};
 use serde::Deserialize;
 use store::{AuditEntry, View};
@@ -81,15 +81,21 @@ pub(crate) async fn export(
     visitor: Visitor,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
+    let tenant = whose(&app, &visitor, asked.tenant).await?;
+    Ok(exported(app, visitor.scope, tenant))
+}
+
+/// The firm whose log is wanted, or the first one whose log this visitor may read.
+pub(crate) async fn whose(app: &App, visitor: &Visitor, wanted: Option<TenantId>) -> Result<TenantId, Problem> {
     visitor.must(Act::Configure)?;
     let tenants = app.store.within(&visitor.scope).tenants().await?;
-    let mut ours = tenants.into_iter().filter(|tenant| visitor.scope.may(Act::Configure, tenant.id));
-    let tenant = match asked.tenant {
-        Some(wanted) => ours.find(|tenant| tenant.id == wanted),
-        None => ours.next(),
-    };
-    let tenant = tenant.ok_or(Problem::NotFound)?.id;
-    let scope = visitor.scope;
+    let mut ours = tenants.into_iter().map(|tenant| tenant.id);
+    let mine = |id: &TenantId| visitor.scope.may(Act::Configure, *id) && wanted.is_none_or(|wanted| wanted == *id);
+    ours.find(mine).ok_or(Problem::NotFound)
+}
+
+/// The whole chain of a firm as JSON lines, as far as this scope may read it.
+pub(crate) fn exported(app: App, scope: Scope, tenant: TenantId) -> Response {
     let lines = futures_util::stream::unfold(Some(0), move |after| {
         let (app, scope) = (app.clone(), scope.clone());
         async move {
@@ -102,7 +108,7 @@ pub(crate) async fn export(
     });
     let name = format!("attachment; filename=\"stead-audit-{tenant}.jsonl\"");
     let headers = [(header::CONTENT_TYPE, "application/jsonl".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, axum::body::Body::from_stream(lines)).into_response())
+    (headers, axum::body::Body::from_stream(lines)).into_response()
 }
 
 fn written(page: &[AuditEntry]) -> std::io::Result<Vec<u8>> {

@@ -98,17 +98,30 @@ async fn page(
 
 #[derive(Deserialize)]
 pub(crate) struct Typed {
-    tenant: TenantId,
+    pub(crate) tenant: TenantId,
+    /// Which; empty: a new one.
     #[serde(default)]
-    id: String,
-    name: String,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Where to; the gateway's is not typed.
     #[serde(default)]
-    address: String,
-    distance: String,
+    pub(crate) address: String,
+    /// offsite, or anything else.
+    pub(crate) distance: String,
 }
 
 /// `POST /destinations`
 pub(crate) async fn save(State(app): State<App>, Signed(visitor, typed): Signed<Typed>) -> Result<Response, Problem> {
+    match saved(&app, &visitor, &typed).await? {
+        Ok(destination) => Ok(see(&Just::at("/destinations", "destination", destination.id))),
+        Err(wrong) => {
+            page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &Just::default(), Some((&typed, &wrong))).await
+        }
+    }
+}
+
+/// Saves a destination; or says what is wrong, in a sentence.
+pub(crate) async fn saved(app: &App, visitor: &Visitor, typed: &Typed) -> Result<Result<Destination, String>, Problem> {
     visitor.must_on(Act::Configure, typed.tenant)?;
     let view = app.store.within(&visitor.scope);
     let known = view.destinations(typed.tenant).await?;
@@ -120,15 +133,11 @@ pub(crate) async fn save(State(app): State<App>, Signed(visitor, typed): Signed<
     let place = match (is_gateway, place(&typed.address)) {
         (true, _) => Where::Gateway,
         (false, Ok(place)) => place,
-        (false, Err(wrong)) => {
-            return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &Just::default(), Some((&typed, &wrong)))
-                .await;
-        }
+        (false, Err(wrong)) => return Ok(Err(wrong)),
     };
     let name = typed.name.trim();
     if name.is_empty() || name.chars().count() > 100 {
-        let wrong = "A destination has a name of at most 100 characters.";
-        return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &Just::default(), Some((&typed, wrong))).await;
+        return Ok(Err("A destination has a name of at most 100 characters.".into()));
     }
     let id = match old {
         Some(old) => old.id,
@@ -137,7 +146,7 @@ pub(crate) async fn save(State(app): State<App>, Signed(visitor, typed): Signed<
     let distance = if typed.distance == "offsite" { Distance::Offsite } else { Distance::OnSite };
     let destination = Destination { id, tenant: typed.tenant, name: name.to_owned(), place, distance };
     view.save_destination(&destination).await?;
-    Ok(see(&Just::at("/destinations", "destination", id)))
+    Ok(Ok(destination))
 }
 
 /// A directory, `sftp:` or `s3:`; secrets do not belong into it.

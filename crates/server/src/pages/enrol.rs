@@ -104,8 +104,8 @@ pub(crate) async fn again(
 async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) -> Result<Response, Problem> {
     let view = app.store.within(&visitor.scope);
     let reach = visitor.scope.reach(Act::Configure);
-    let mut clients = view.clients().await?;
-    clients.retain(|client| reach.client(client.id, client.tenant));
+    let clients = clients(&view, visitor).await?;
+    let open = open_of(&view, &clients).await?;
     let choice =
         |client: &Client| Choice { id: client.id, name: client.name.clone(), chosen: beside.client == Some(client.id) };
     let tenants = view.tenants().await?.into_iter().filter(|tenant| reach.tenant(tenant.id));
@@ -115,7 +115,7 @@ async fn page(app: &App, visitor: &Visitor, status: StatusCode, beside: Beside) 
         frame: Frame::new("Enrol", Place::Enrol, visitor, &beside.just),
         clients: clients.iter().map(choice).collect(),
         policies,
-        open: open(app, &view, &clients).await?,
+        open: open.iter().map(|(client, code)| open_code(app, client, code)).collect(),
         may_add_client: !tenants.is_empty(),
         tenants,
         code: beside.code,
@@ -156,18 +156,32 @@ fn fingerprint_about(app: &App) -> &'static str {
     }
 }
 
-async fn open(app: &App, view: &View<'_>, clients: &[Client]) -> Result<Vec<OpenCode>, Problem> {
+/// The clients that this visitor may set up.
+async fn clients(view: &View<'_>, visitor: &Visitor) -> Result<Vec<Client>, Problem> {
+    let reach = visitor.scope.reach(Act::Configure);
+    let mut clients = view.clients().await?;
+    clients.retain(|client| reach.client(client.id, client.tenant));
+    Ok(clients)
+}
+
+/// Codes that still let machines in, each with its client's name, for whoever may set that up.
+pub(crate) async fn open_codes(app: &App, visitor: &Visitor) -> Result<Vec<(String, EnrolmentCode)>, Problem> {
+    let view = app.store.within(&visitor.scope);
+    open_of(&view, &clients(&view, visitor).await?).await
+}
+
+async fn open_of(view: &View<'_>, clients: &[Client]) -> Result<Vec<(String, EnrolmentCode)>, Problem> {
     let mut open = Vec::new();
     for client in clients {
         let codes = view.codes(client.id).await?;
-        open.extend(codes.iter().map(|code| open_code(app, client, code)));
+        open.extend(codes.into_iter().map(|code| (client.name.clone(), code)));
     }
     Ok(open)
 }
 
-fn open_code(app: &App, client: &Client, code: &EnrolmentCode) -> OpenCode {
+fn open_code(app: &App, client: &str, code: &EnrolmentCode) -> OpenCode {
     let (uses, ends) = (machines(code.uses_left), clock(code.expires, &app.facade.zone));
-    let sentence = format!("{}: lets {uses} in until {ends}. Made by {}.", client.name, code.made_by);
+    let sentence = format!("{client}: lets {uses} in until {ends}. Made by {}.", code.made_by);
     OpenCode { id: code.id, sentence }
 }
 
@@ -196,7 +210,7 @@ pub(crate) struct Fresh {
 /// `POST /enrol`
 pub(crate) async fn make(State(app): State<App>, Signed(visitor, wish): Signed<Wish>) -> Result<Response, Problem> {
     let Fresh { text, expires, .. } = fresh(&app, &visitor, &wish).await?;
-    let qr = qr::svg(&format!("{}/enrol#{text}", app.facade.address));
+    let qr = qr::svg(&link(&app, &text));
     let made = Made {
         command: command(&app, &text),
         client: app.store.within(&visitor.scope).client(wish.client).await?.name,
@@ -225,6 +239,11 @@ pub(crate) async fn fresh(app: &App, visitor: &Visitor, wish: &Wish) -> Result<F
         Err(store::Error::Conflict(why)) => Err(Problem::Invalid(sentence(&why))),
         made => Ok(made.map(|()| Fresh { id, text, expires })?),
     }
+}
+
+/// What a QR code holds: this server's page with the code, which browsers keep to themselves.
+pub(crate) fn link(app: &App, code: &str) -> String {
+    format!("{}/enrol#{code}", app.facade.address)
 }
 
 /// What is typed at the machine.

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use continuity::Act;
-use fleet::{BackupLimit, Limits, Machine, MachineClass, MachineId, Site, SiteId};
+use fleet::{BackupLimit, Limits, Machine, MachineClass, MachineId, Policy, Site, SiteId};
 use serde::Deserialize;
 use store::{MachineChange, View};
 
@@ -36,36 +36,36 @@ struct SettingsPage {
 /// What is typed; limits that are empty are those of the class.
 #[derive(Clone, Default, Deserialize)]
 pub(crate) struct Typed {
-    name: String,
-    class: String,
+    pub(crate) name: String,
+    pub(crate) class: String,
     #[serde(default)]
-    site: String,
+    pub(crate) site: String,
     #[serde(default)]
-    new_site: String,
+    pub(crate) new_site: String,
     #[serde(default)]
-    policy: String,
+    pub(crate) policy: String,
     /// Minutes.
     #[serde(default)]
-    heartbeat: String,
+    pub(crate) heartbeat: String,
     /// Hours.
     #[serde(default)]
-    backup: String,
+    pub(crate) backup: String,
     /// Days of use, instead.
     #[serde(default)]
-    in_use: String,
+    pub(crate) in_use: String,
     /// Hours.
     #[serde(default)]
-    offsite: String,
+    pub(crate) offsite: String,
     /// Days.
     #[serde(default)]
-    proven: String,
+    pub(crate) proven: String,
     /// Days.
     #[serde(default)]
-    storage: String,
+    pub(crate) storage: String,
 }
 
 impl Typed {
-    fn of(machine: &Machine) -> Typed {
+    pub(crate) fn of(machine: &Machine) -> Typed {
         let mut typed = Typed {
             name: machine.name.clone(),
             class: machine.class.word().into(),
@@ -125,7 +125,7 @@ impl Typed {
 }
 
 /// The machine, if this visitor may change it.
-async fn mine(view: &View<'_>, visitor: &Visitor, id: MachineId) -> Result<Machine, Problem> {
+pub(crate) async fn mine(view: &View<'_>, visitor: &Visitor, id: MachineId) -> Result<Machine, Problem> {
     let machine = view.machine(id).await?;
     match visitor.scope.reach(Act::Configure).machine(id, machine.client, machine.tenant) {
         true => Ok(machine),
@@ -143,6 +143,25 @@ pub(crate) async fn get(
     page(&app, &visitor, StatusCode::OK, &machine, Typed::of(&machine), None).await
 }
 
+/// What a machine may be given.
+pub(crate) struct Choices {
+    /// Its client's.
+    pub(crate) sites: Vec<Site>,
+    /// The firm's, for those who see them.
+    pub(crate) policies: Vec<Policy>,
+}
+
+/// What a machine may be given by this visitor.
+pub(crate) async fn choices(view: &View<'_>, visitor: &Visitor, machine: &Machine) -> Result<Choices, Problem> {
+    let sites = view.sites(machine.client).await?;
+    // Those who may change one machine need not see the firm's policies.
+    let policies = match visitor.scope.may(Act::LOOK, machine.tenant) {
+        true => view.policies(machine.tenant).await?,
+        false => Vec::new(),
+    };
+    Ok(Choices { sites, policies })
+}
+
 async fn page(
     app: &App,
     visitor: &Visitor,
@@ -152,12 +171,7 @@ async fn page(
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
     let view = app.store.within(&visitor.scope);
-    let sites = view.sites(machine.client).await?;
-    // Those who may change one machine need not see the firm's policies.
-    let policies = match visitor.scope.may(Act::LOOK, machine.tenant) {
-        true => view.policies(machine.tenant).await?,
-        false => Vec::new(),
-    };
+    let Choices { sites, policies } = choices(&view, visitor, machine).await?;
     let choice = |id: String, name: String, chosen: &str| (id.clone(), name, id == chosen);
     let page = SettingsPage {
         frame: Frame::new(&machine.name, Place::Fleet, visitor, &Just::default()),
@@ -175,7 +189,8 @@ async fn page(
     Ok((status, show(&page)?).into_response())
 }
 
-fn usual(class: MachineClass) -> String {
+/// The limits of a class, in a sentence.
+pub(crate) fn usual(class: MachineClass) -> String {
     let limits = Limits::of(class);
     let backup = match limits.backup {
         BackupLimit::Minutes(minutes) => format!("{} hours", minutes / 60),
@@ -200,17 +215,28 @@ pub(crate) async fn save(
 ) -> Result<Response, Problem> {
     let view = app.store.within(&visitor.scope);
     let machine = mine(&view, &visitor, id).await?;
-    let changes = match changes(&app, &view, &machine, &typed).await? {
+    match change(&app, &view, &machine, &typed).await? {
+        Ok(()) => Ok(see(&Just::at(&format!("/machines/{id}"), "machine", id))),
+        Err(wrong) => page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &machine, typed, Some(wrong)).await,
+    }
+}
+
+/// Changes what differs, and judges the machine at once; or says what is wrong, in a sentence.
+pub(crate) async fn change(
+    app: &App,
+    view: &View<'_>,
+    machine: &Machine,
+    typed: &Typed,
+) -> Result<Result<(), String>, Problem> {
+    let changes = match changes(app, view, machine, typed).await? {
         Ok(changes) => changes,
-        Err(wrong) => {
-            return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &machine, typed, Some(wrong)).await;
-        }
+        Err(wrong) => return Ok(Err(wrong)),
     };
     for change in changes {
-        view.change_machine(id, change).await?;
+        view.change_machine(machine.id, change).await?;
     }
-    crate::judge::at_once(&app, id).await?;
-    Ok(see(&Just::at(&format!("/machines/{id}"), "machine", id)))
+    crate::judge::at_once(app, machine.id).await?;
+    Ok(Ok(()))
 }
 
 /// What differs, or what is wrong, in a sentence.
@@ -263,11 +289,16 @@ pub(crate) async fn retire(
     Path(id): Path<MachineId>,
     Signed(visitor, Nothing {}): Signed<Nothing>,
 ) -> Result<Response, Problem> {
-    let view = app.store.within(&visitor.scope);
-    mine(&view, &visitor, id).await?;
-    view.change_machine(id, MachineChange::Retire).await?;
-    crate::judge::at_once(&app, id).await?;
+    end(&app, &visitor, id).await?;
     Ok(see(&Just::at(&format!("/machines/{id}"), "retired", id)))
+}
+
+/// Retires a machine.
+pub(crate) async fn end(app: &App, visitor: &Visitor, id: MachineId) -> Result<(), Problem> {
+    let view = app.store.within(&visitor.scope);
+    mine(&view, visitor, id).await?;
+    view.change_machine(id, MachineChange::Retire).await?;
+    crate::judge::at_once(app, id).await
 }
 
 #[cfg(test)]

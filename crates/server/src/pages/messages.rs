@@ -16,7 +16,7 @@ use crate::page::{Frame, Just, Place, show};
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 
-pub(crate) use change::{key, mail, steps, test, tried, watchdog, webhook};
+pub(crate) use change::{key, mail, steps, test, test_of, tried, watchdog, webhook};
 use form::{MailForm, StepForm};
 
 #[derive(Template)]

@@ -44,7 +44,7 @@ struct SheetPage {
 }
 
 /// A client whose keys this visitor may have.
-async fn enter(app: &App, visitor: &Visitor, id: ClientId) -> Result<Client, Problem> {
+pub(crate) async fn enter(app: &App, visitor: &Visitor, id: ClientId) -> Result<Client, Problem> {
     let client = app.store.within(&visitor.scope).client(id).await?;
     match visitor.scope.reach(Act::ExportKeys).client(id, client.tenant) {
         true => Ok(client),
@@ -63,6 +63,33 @@ pub(crate) async fn get(
     page(&app, &visitor, &client, &just, None).await
 }
 
+/// What a sheet asks for and opens, machines by their names.
+#[derive(Default)]
+pub(crate) struct Stands {
+    pub(crate) asks: [u8; 2],
+    pub(crate) opens: Vec<String>,
+    pub(crate) missing: Vec<(String, String)>,
+}
+
+/// How it stands with a client's sheet; or why nothing can be known of it now.
+pub(crate) async fn stands(app: &App, visitor: &Visitor, client: &Client) -> Result<Result<Stands, String>, Problem> {
+    if client.custody == KeyCustody::Blind {
+        return Ok(Err(BLIND.to_owned()));
+    }
+    let (asks, opens, missing) = match ask(app, visitor, client.id, sheet(client.id)).await? {
+        Ok((_, Answer::RecoverySheet { asks, opens, missing })) => (asks, opens, missing),
+        Ok(_) => return Ok(Err("The keeper answered something else.".to_owned())),
+        Err(why) => return Ok(Err(why)),
+    };
+    let names = names(app, visitor, client.id).await?;
+    let name = |id: &MachineId| {
+        let known = names.iter().find(|(known, _)| known == id);
+        known.map_or_else(|| "a machine that is retired".to_owned(), |(_, name)| name.clone())
+    };
+    let opens = opens.iter().map(name).collect();
+    Ok(Ok(Stands { asks, opens, missing: missing.into_iter().map(|(id, why)| (name(&id), why)).collect() }))
+}
+
 async fn page(
     app: &App,
     visitor: &Visitor,
@@ -70,19 +97,9 @@ async fn page(
     just: &Just,
     wrong: Option<&'static str>,
 ) -> Result<Response, Problem> {
-    let asked = match client.custody {
-        KeyCustody::Blind => Err(BLIND.to_owned()),
-        KeyCustody::Managed => ask(app, visitor, client.id, sheet(client.id)).await?.map(|(_, answer)| answer),
-    };
-    let (asks, opens, missing, problem) = match asked {
-        Ok(Answer::RecoverySheet { asks, opens, missing }) => (asks, opens, missing, None),
-        Ok(_) => ([0, 0], Vec::new(), Vec::new(), Some("The keeper answered something else.".to_owned())),
-        Err(why) => ([0, 0], Vec::new(), Vec::new(), Some(why)),
-    };
-    let names = names(app, visitor, client.id).await?;
-    let name = |id: &MachineId| {
-        let known = names.iter().find(|(known, _)| known == id);
-        known.map_or_else(|| "a machine that is retired".to_owned(), |(_, name)| name.clone())
+    let (Stands { asks, opens, missing }, problem) = match stands(app, visitor, client).await? {
+        Ok(stands) => (stands, None),
+        Err(why) => (Stands::default(), Some(why)),
     };
     let page = SheetPage {
         frame: Frame::new("Recovery sheet", Place::Fleet, visitor, just),
@@ -93,15 +110,15 @@ async fn page(
         wrong,
         command: command(client),
         asks,
-        opens: opens.iter().map(name).collect(),
-        missing: missing.iter().map(|(id, why)| (name(id), why.clone())).collect(),
+        opens,
+        missing,
     };
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok((status, show(&page)?).into_response())
 }
 
 /// What is typed on the keeper's machine. A name comes from people: what a shell would understand is left out.
-fn command(client: &Client) -> String {
+pub(crate) fn command(client: &Client) -> String {
     let name: String = client.name.chars().filter(|c| c.is_alphanumeric() || " .,-&()".contains(*c)).collect();
     format!("stead keeper sheet {} --name '{name}' --page sheet.html", client.id)
 }
@@ -152,21 +169,29 @@ pub(crate) async fn confirm(
     Signed(visitor, typed): Signed<Typed>,
 ) -> Result<Response, Problem> {
     let client = enter(&app, &visitor, id).await?;
+    match proved(&app, &visitor, id, [typed.first, typed.second]).await? {
+        true => Ok(see(&Just::at(&format!("/clients/{id}"), "sheet", id))),
+        false => page(&app, &visitor, &client, &Just::default(), Some(OTHER)).await,
+    }
+}
+
+/// What is said to groups that are others.
+pub(crate) const OTHER: &str = "Those are not the groups that stand there. Is it the sheet of this client?";
+
+/// Whether these are the groups that are asked for; then it is written down that somebody has the sheet.
+pub(crate) async fn proved(app: &App, visitor: &Visitor, id: ClientId, groups: [String; 2]) -> Result<bool, Problem> {
     let nowhere = std::net::Ipv4Addr::UNSPECIFIED.into();
     if let Err(crate::attempts::Wait(seconds)) = app.attempts.count(&format!("sheet of {id}"), nowhere) {
         return Err(Problem::TooMany(seconds));
     }
-    let groups = [typed.first, typed.second].map(|group| group.chars().take(20).collect());
+    let groups = groups.map(|group| group.chars().take(20).collect());
     let proves = Question::ProveSheet { client: id.to_string(), groups };
-    match ask(&app, &visitor, id, proves).await? {
+    match ask(app, visitor, id, proves).await? {
         Ok((_, Answer::SheetProved { right: true })) => {
             app.store.within(&visitor.scope).confirm_sheet(id, app.now()).await?;
-            Ok(see(&Just::at(&format!("/clients/{id}"), "sheet", id)))
+            Ok(true)
         }
-        Ok((_, Answer::SheetProved { right: false })) => {
-            let wrong = "Those are not the groups that stand there. Is it the sheet of this client?";
-            page(&app, &visitor, &client, &Just::default(), Some(wrong)).await
-        }
+        Ok((_, Answer::SheetProved { right: false })) => Ok(false),
         Ok(_) => Err(Problem::Conflict("The keeper answered something else.".into())),
         Err(why) => Err(Problem::Conflict(why)),
     }

@@ -23,11 +23,17 @@ pub(crate) struct Held {
     pub(crate) sentence: String,
 }
 
-/// Those that hold now.
-pub(crate) async fn held(app: &App, visitor: &Visitor) -> Result<Vec<Held>, Problem> {
+/// Those that hold now, the last to end first.
+pub(crate) async fn holding(app: &App, visitor: &Visitor) -> Result<Vec<Silence>, Problem> {
     let now = app.now();
-    let all = app.store.within(&visitor.scope).silences(MOST).await?;
-    Ok(all.iter().filter(|silence| silence.until > now).map(|silence| of(app, silence)).collect())
+    let mut all = app.store.within(&visitor.scope).silences(MOST).await?;
+    all.retain(|silence| silence.until > now);
+    Ok(all)
+}
+
+/// The same, for a page.
+pub(crate) async fn held(app: &App, visitor: &Visitor) -> Result<Vec<Held>, Problem> {
+    Ok(holding(app, visitor).await?.iter().map(|silence| of(app, silence)).collect())
 }
 
 fn of(app: &App, silence: &Silence) -> Held {
@@ -49,8 +55,8 @@ fn of(app: &App, silence: &Silence) -> Held {
 
 #[derive(Deserialize)]
 pub(crate) struct Wish {
-    reason: String,
-    hours: u16,
+    pub(crate) reason: String,
+    pub(crate) hours: u16,
 }
 
 /// `POST /clients/{client}/silence`
@@ -69,20 +75,24 @@ pub(crate) async fn alert(
     Path(alert): Path<AlertId>,
     Signed(visitor, wish): Signed<Wish>,
 ) -> Result<Response, Problem> {
-    let open = app.store.within(&visitor.scope).open_alerts(MOST).await?;
-    let found = open.into_iter().find(|found| found.id == alert).ok_or(Problem::NotFound)?;
-    let scope = match found.key.subject {
-        Subject::Machine(_, machine) => SilenceScope::Condition(machine, found.key.condition),
-        Subject::Site(_, site) => SilenceScope::Site(site),
-        Subject::Ourselves => {
-            return Err(Problem::Conflict("Alerts about this server itself cannot be silenced.".into()));
-        }
-    };
+    let scope = of_alert(&app, &visitor, alert).await?;
     let id = begin(&app, &visitor, scope, wish).await?;
     Ok(see(&Just::at("/alerts", "silenced", id)))
 }
 
-async fn begin(app: &App, visitor: &Visitor, scope: SilenceScope, wish: Wish) -> Result<SilenceId, Problem> {
+/// What is silenced with an alert.
+pub(crate) async fn of_alert(app: &App, visitor: &Visitor, alert: AlertId) -> Result<SilenceScope, Problem> {
+    let open = app.store.within(&visitor.scope).open_alerts(MOST).await?;
+    let found = open.into_iter().find(|found| found.id == alert).ok_or(Problem::NotFound)?;
+    match found.key.subject {
+        Subject::Machine(_, machine) => Ok(SilenceScope::Condition(machine, found.key.condition)),
+        Subject::Site(_, site) => Ok(SilenceScope::Site(site)),
+        Subject::Ourselves => Err(Problem::Conflict("Alerts about this server itself cannot be silenced.".into())),
+    }
+}
+
+/// Begins a silence.
+pub(crate) async fn begin(app: &App, visitor: &Visitor, scope: SilenceScope, wish: Wish) -> Result<SilenceId, Problem> {
     let from = app.now();
     let until = from.checked_add(i64::from(wish.hours).hours()).map_err(|error| Problem::Invalid(error.to_string()))?;
     let id = SilenceId::made(from, app.random()?);

@@ -1,11 +1,11 @@
 //! What was backed up: snapshots, their folders, what a name is found in, a look at a file, a download. All of it is asked
 //! from the keeper and stored nowhere here; who may restore may see names and contents.
 
-mod opened;
+pub(crate) mod opened;
 
 use std::time::Duration;
 
-use api::wire::keeper::{Answer, EntryKind, Question};
+use api::wire::keeper::{self, Answer, EntryKind, Question};
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, Query, State as Shared};
@@ -33,7 +33,7 @@ const LONGEST_TEXT: usize = 200;
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Whoever looks at backups of a machine: the machine, and whose it is.
-async fn enter(app: &App, visitor: &Visitor, id: MachineId) -> Result<Machine, Problem> {
+pub(crate) async fn enter(app: &App, visitor: &Visitor, id: MachineId) -> Result<Machine, Problem> {
     let machine = app.store.within(&visitor.scope).machine(id).await?;
     let act = Act::Do(Verb::Restore);
     match visitor.scope.reach(act).machine(id, machine.client, machine.tenant) {
@@ -57,12 +57,46 @@ pub(crate) fn path(text: &str) -> Result<String, Problem> {
     if good { Ok(text.to_owned()) } else { Err(Problem::Invalid("This is no path in a snapshot.".into())) }
 }
 
-fn below(folder: &str, name: &str) -> String {
+/// The same; nothing is the top.
+pub(crate) fn path_or_top(text: &str) -> Result<String, Problem> {
+    if text.is_empty() { Ok("/".into()) } else { path(text) }
+}
+
+/// The path of a name in a folder.
+pub(crate) fn below(folder: &str, name: &str) -> String {
     format!("{}/{name}", folder.trim_end_matches('/'))
 }
 
 fn query(pairs: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(pairs).unwrap_or_default()
+}
+
+/// The keeper said something that no question of ours is answered by.
+fn something_else() -> Problem {
+    Problem::Conflict("The keeper answered something else.".into())
+}
+
+/// A machine's snapshots, the newest first.
+pub(crate) async fn all(app: &App, machine: MachineId) -> Result<Vec<keeper::Snapshot>, Problem> {
+    match keepers::ask(app, machine, Question::Snapshots).await? {
+        Answer::Snapshots(snapshots) => Ok(snapshots),
+        _ => Err(something_else()),
+    }
+}
+
+/// What is in a folder of a snapshot after a name, and whether there is more.
+pub(crate) async fn list_of(
+    app: &App,
+    machine: MachineId,
+    snapshot: &str,
+    path: &str,
+    after: Option<String>,
+) -> Result<(Vec<keeper::Entry>, bool), Problem> {
+    let question = Question::List { snapshot: snapshot.to_owned(), path: path.to_owned(), after };
+    match keepers::ask(app, machine, question).await? {
+        Answer::Entries { entries, more } => Ok((entries, more)),
+        _ => Err(something_else()),
+    }
 }
 
 #[derive(Template)]
@@ -95,14 +129,13 @@ pub(crate) async fn list(
     Path(id): Path<MachineId>,
 ) -> Result<Response, Problem> {
     let machine = enter(&app, &visitor, id).await?;
-    let (snapshots, problem) = match keepers::ask(&app, id, Question::Snapshots).await {
-        Ok(Answer::Snapshots(snapshots)) => (snapshots, None),
-        Ok(_) => (Vec::new(), Some("The keeper answered something else.".into())),
-        Err(keepers::Unanswered::Store(error)) => return Err(error.into()),
-        Err(why) => (Vec::new(), Some(why.to_string())),
+    let (snapshots, problem) = match all(&app, id).await {
+        Ok(snapshots) => (snapshots, None),
+        Err(Problem::Conflict(why)) => (Vec::new(), Some(why)),
+        Err(problem) => return Err(problem),
     };
     let now = app.now();
-    let line = |found: api::wire::keeper::Snapshot| SnapshotLine {
+    let line = |found: keeper::Snapshot| SnapshotLine {
         address: format!("/machines/{id}/snapshots/{}", found.id),
         at: When::past(found.at, now),
         about: match found.size {
@@ -151,12 +184,6 @@ pub(crate) struct Asked {
     after: Option<String>,
 }
 
-impl Asked {
-    fn path(&self) -> Result<String, Problem> {
-        if self.path.is_empty() { Ok("/".into()) } else { path(&self.path) }
-    }
-}
-
 /// `GET /machines/{machine}/snapshots/{snapshot}`
 pub(crate) async fn folder(
     Shared(app): Shared<App>,
@@ -165,7 +192,7 @@ pub(crate) async fn folder(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let machine = enter(&app, &visitor, id).await?;
-    let (of, path) = (snapshot(&of)?, asked.path()?);
+    let (of, path) = (snapshot(&of)?, path_or_top(&asked.path)?);
     let opened = Opened::folder(&app, id, &of, &path, asked.after).await?;
     let here = format!("/machines/{id}/snapshots/{of}");
     let page = FolderPage {
@@ -204,10 +231,10 @@ pub(crate) async fn preview(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let machine = enter(&app, &visitor, id).await?;
-    let (of, path) = (snapshot(&of)?, asked.path()?);
+    let (of, path) = (snapshot(&of)?, path_or_top(&asked.path)?);
     let question = Question::Preview { snapshot: of.clone(), path: path.clone() };
     let Answer::Preview { text, size } = keepers::ask(&app, id, question).await? else {
-        return Err(Problem::Conflict("The keeper answered something else.".into()));
+        return Err(something_else());
     };
     note(&app, &visitor, &machine, "file look", &path).await?;
     let page = PreviewPage {
@@ -243,10 +270,20 @@ pub(crate) async fn download(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let machine = enter(&app, &visitor, id).await?;
-    let (snapshot, path) = (snapshot(&of)?, asked.path()?);
+    fetched(&app, &visitor, &machine, snapshot(&of)?, path_or_top(&asked.path)?).await
+}
+
+/// A file of a snapshot, or a folder as a tar archive, as it comes from the keeper.
+pub(crate) async fn fetched(
+    app: &App,
+    visitor: &Visitor,
+    machine: &Machine,
+    snapshot: String,
+    path: String,
+) -> Result<Response, Problem> {
     let question = Question::Fetch { snapshot, path: path.clone() };
-    let download = keepers::fetch(&app, id, question).await?;
-    note(&app, &visitor, &machine, "file download", &path).await?;
+    let download = keepers::fetch(app, machine.id, question).await?;
+    note(app, visitor, machine, "file download", &path).await?;
     Ok(streamed(download))
 }
 
@@ -306,6 +343,33 @@ pub(crate) struct Sought {
     text: String,
 }
 
+/// What a search found.
+#[derive(Default)]
+pub(crate) struct Hits {
+    /// Where, the newest first.
+    pub(crate) places: Vec<keeper::Place>,
+    /// Whether there are more.
+    pub(crate) more: bool,
+    /// Why names may be missing.
+    pub(crate) incomplete: Option<String>,
+}
+
+/// What is looked for, of what was typed.
+pub(crate) fn searched(text: &str) -> String {
+    text.trim().chars().take(LONGEST_TEXT).collect()
+}
+
+/// Looks for names that contain this, in all snapshots; nothing is found nowhere.
+pub(crate) async fn search(app: &App, machine: MachineId, text: &str) -> Result<Hits, Problem> {
+    if text.is_empty() {
+        return Ok(Hits::default());
+    }
+    match keepers::ask(app, machine, Question::Search { text: text.to_owned() }).await? {
+        Answer::Places { places, more, incomplete } => Ok(Hits { places, more, incomplete }),
+        _ => Err(something_else()),
+    }
+}
+
 /// `GET /machines/{machine}/find`
 pub(crate) async fn find(
     Shared(app): Shared<App>,
@@ -314,16 +378,10 @@ pub(crate) async fn find(
     Query(sought): Query<Sought>,
 ) -> Result<Response, Problem> {
     let machine = enter(&app, &visitor, id).await?;
-    let text: String = sought.text.trim().chars().take(LONGEST_TEXT).collect();
-    let (places, more, incomplete) = match text.is_empty() {
-        true => (Vec::new(), false, None),
-        false => match keepers::ask(&app, id, Question::Search { text: text.clone() }).await? {
-            Answer::Places { places, more, incomplete } => (places, more, incomplete),
-            _ => return Err(Problem::Conflict("The keeper answered something else.".into())),
-        },
-    };
+    let text = searched(&sought.text);
+    let Hits { places, more, incomplete } = search(&app, id, &text).await?;
     let now = app.now();
-    let line = |found: api::wire::keeper::Place| {
+    let line = |found: keeper::Place| {
         let here = format!("/machines/{id}/snapshots/{}", found.snapshot);
         let asked = query(&[("path", &found.path)]);
         let address = match found.kind {

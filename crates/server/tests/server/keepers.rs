@@ -180,7 +180,7 @@ async fn a_blind_client_gives_no_key_away() {
 }
 
 /// Answers one question of a page, as a keeper does.
-async fn answers(keeper: &mut Caller, answer: impl Fn(&Question) -> Result<Answer, String>) -> u64 {
+pub(crate) async fn answers(keeper: &mut Caller, answer: impl Fn(&Question) -> Result<Answer, String>) -> u64 {
     let (ask, question) = keeper
         .waits_for(|message: ToKeeper| match message {
             ToKeeper::Ask { ask, question, .. } => Some((ask, question)),
@@ -191,7 +191,7 @@ async fn answers(keeper: &mut Caller, answer: impl Fn(&Question) -> Result<Answe
     ask
 }
 
-fn snapshot(shop: &Shop) -> Snapshot {
+pub(crate) fn snapshot(shop: &Shop) -> Snapshot {
     Snapshot { id: "ab".repeat(32), at: shop.now(), paths: vec!["/home".into()], tags: Vec::new(), size: Some(1_000) }
 }
 

@@ -215,18 +215,27 @@ pub(crate) struct Trial {
 
 /// `POST /messages/test`
 pub(crate) async fn test(State(app): State<App>, Signed(visitor, trial): Signed<Trial>) -> Result<Response, Problem> {
-    visitor.must_on(Act::Invite, trial.tenant)?;
-    let way = match trial.way.as_str() {
-        "mail" => Way::Mail(visitor.person.id),
-        "webhook" => Way::Webhook,
-        _ => return Err(Problem::Invalid("There is no such way.".into())),
-    };
-    let answer = tried(&app, &visitor, trial.tenant, way).await?;
-    let beside = match answer {
+    let beside = match test_of(&app, &visitor, trial.tenant, &trial.way).await? {
         Ok(answer) => Beside { answer: Some(answer), ..Beside::default() },
         Err(wrong) => Beside { wrong: Some(wrong), ..Beside::default() },
     };
     page(&app, &visitor, StatusCode::OK, &Just::default(), Some((trial.tenant, beside))).await
+}
+
+/// Tries a way of a firm; what was answered, or why it was not sent.
+pub(crate) async fn test_of(
+    app: &App,
+    visitor: &Visitor,
+    tenant: TenantId,
+    way: &str,
+) -> Result<Result<String, String>, Problem> {
+    visitor.must_on(Act::Invite, tenant)?;
+    let way = match way {
+        "mail" => Way::Mail(visitor.person.id),
+        "webhook" => Way::Webhook,
+        _ => return Err(Problem::Invalid("There is no such way.".into())),
+    };
+    tried(app, visitor, tenant, way).await
 }
 
 /// Sends a test now; what was answered, or why it was not sent.

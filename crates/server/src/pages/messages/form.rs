@@ -33,11 +33,10 @@ impl MailForm {
         let Some(server) = server else {
             return MailForm { port: "587".into(), protection: "starttls".into(), ..MailForm::default() };
         };
-        let word = Protection::ALL.into_iter().find(|(protection, ..)| *protection == server.protection);
         MailForm {
             host: server.host.clone(),
             port: server.port.to_string(),
-            protection: word.map(|(_, word, _)| word.to_owned()).unwrap_or_default(),
+            protection: server.protection.word().into(),
             user: server.user.clone(),
             from: server.from.clone(),
             authority: server.authority.clone(),

@@ -1,11 +1,10 @@
 //! A folder of a snapshot, opened: what is in it, each with a look, a download and a way back to where it was.
 
-use api::wire::keeper::{Answer, Entry, EntryKind, Question};
+use api::wire::keeper::{Entry, EntryKind};
 use fleet::{MachineId, size_in_words};
 
-use super::{below, query};
+use super::{below, list_of, query};
 use crate::app::App;
-use crate::keepers;
 use crate::problem::Problem;
 
 /// Folders that are passed on the way to the first one with a choice.
@@ -45,20 +44,20 @@ impl Opened {
         path: &str,
         after: Option<String>,
     ) -> Result<Opened, Problem> {
-        let listed = list(app, machine, snapshot, path, after).await?;
+        let listed = list_of(app, machine, snapshot, path, after).await?;
         Opened::of(app, machine, snapshot, path, listed)
     }
 
     /// The first folder from the top in which there is more than one folder: nobody wants to walk through `home`.
     pub(super) async fn at_first_choice(app: &App, machine: MachineId, snapshot: &str) -> Result<Opened, Problem> {
         let mut path = "/".to_owned();
-        let mut listed = list(app, machine, snapshot, &path, None).await?;
+        let mut listed = list_of(app, machine, snapshot, &path, None).await?;
         for _ in 0..DEEPEST {
             match listed.0.as_slice() {
                 [only] if only.kind == EntryKind::Folder => path = below(&path, &only.name),
                 _ => break,
             }
-            listed = list(app, machine, snapshot, &path, None).await?;
+            listed = list_of(app, machine, snapshot, &path, None).await?;
         }
         Opened::of(app, machine, snapshot, &path, listed)
     }
@@ -82,20 +81,6 @@ impl Opened {
     }
 }
 
-async fn list(
-    app: &App,
-    machine: MachineId,
-    snapshot: &str,
-    path: &str,
-    after: Option<String>,
-) -> Result<(Vec<Entry>, bool), Problem> {
-    let question = Question::List { snapshot: snapshot.to_owned(), path: path.to_owned(), after };
-    match keepers::ask(app, machine, question).await? {
-        Answer::Entries { entries, more } => Ok((entries, more)),
-        _ => Err(Problem::Conflict("The keeper answered something else.".into())),
-    }
-}
-
 /// The folders above, each with its address.
 pub(super) fn crumbs(here: &str, path: &str) -> Vec<(String, String)> {
     let mut crumbs = vec![("All".to_owned(), format!("{here}?{}", query(&[("path", "/")])))];
@@ -108,7 +93,7 @@ pub(super) fn crumbs(here: &str, path: &str) -> Vec<(String, String)> {
 }
 
 /// Whether a path leads into an image of a disk: what is there is not put over a running system.
-pub(super) fn in_image(path: &str) -> bool {
+pub(crate) fn in_image(path: &str) -> bool {
     path.split('/').find(|part| !part.is_empty()).is_some_and(|first| first.ends_with(".img"))
 }
 

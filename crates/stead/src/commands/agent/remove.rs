@@ -1,13 +1,12 @@
 //! `stead agent remove`: the machine leaves its server, and nothing of the agent stays.
 
-use std::io::{BufRead, IsTerminal};
-
 use agent::{Farewell, Leaver, Place, remove};
 use platform::hardware::System;
 use serde::Serialize;
 
 use super::unit;
-use crate::failure::{Failure, Outcome};
+use crate::consent;
+use crate::failure::Outcome;
 use crate::output::Output;
 
 /// Remove the agent from this machine; its backups stay
@@ -66,20 +65,11 @@ impl Args {
 
 /// Says what goes and what stays, and asks.
 fn confirm(place: &Place, output: Output) -> Outcome {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::new("nobody is there to be asked").hint("`--yes` removes without asking"));
-    }
-    output.notice(format_args!(
+    let what = format!(
         "This removes the agent's key, its memory and the password of its repository in {}.\n\
          The backups stay at the gateway; they can be read by whoever has the recovery sheet, or a copy of the password.\n\
-         Remove it? [y/N]",
+         Remove it?",
         place.root().display()
-    ))?;
-    let mut line = String::new();
-    stdin.lock().read_line(&mut line)?;
-    match line.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new("nothing was removed")),
-    }
+    );
+    consent::ask(&what, "`--yes` removes without asking", output)
 }

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api::answer::{Fleet, Machine, Problem};
-use reqwest::{Certificate, Method, Response, Url};
+use api::answer::Problem;
+use reqwest::header::CONTENT_DISPOSITION;
+use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -15,6 +17,7 @@ use crate::failure::{Doing, Failure, Outcome};
 use crate::open::Context;
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long nothing may come; a large download may take as long as it likes.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Bytes of an answer: a page of machines is some hundred thousand.
@@ -45,60 +48,96 @@ impl Call {
 
     /// Asks for something.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Outcome<T> {
-        let text = self.text(Method::GET, path, query)?;
-        serde_json::from_str(&text).doing(|| format!("cannot read what {} answered", self.server))
+        self.understood(&self.text(self.request(Method::GET, path, query)?)?)
     }
 
     /// Asks for something to be done.
     pub(super) fn post(&self, path: &str) -> Outcome {
-        self.post_with(path, &[])
+        self.text(self.request(Method::POST, path, &[])?).map(drop)
     }
 
-    /// Asks for something to be done in a certain way.
-    pub(super) fn post_with(&self, path: &str, query: &[(&str, &str)]) -> Outcome {
-        self.text(Method::POST, path, query).map(drop)
+    /// Asks for something to be done in a certain way; what it became.
+    pub(super) fn ask<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Outcome<T> {
+        self.understood(&self.text(self.request(Method::POST, path, query)?)?)
     }
 
-    /// The one machine whose name, or identity, this is.
-    pub(super) fn machine(&self, name: &str) -> Outcome<Machine> {
-        let mut found: Vec<Machine> = Vec::new();
-        let mut after = String::new();
-        loop {
-            let find = if uuid_like(name) { "" } else { name };
-            let page: Fleet = self.get("/api/v1/fleet", &[("find", find), ("after", &after)])?;
-            found.extend(page.machines.into_iter().filter(|machine| machine.id == name || machine.name == name));
-            match page.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        match found.len() {
-            1 => Ok(found.remove(0)),
-            0 => Err(Failure::new(format!("there is no machine {name:?} within your sight"))
-                .hint("`stead fleet machines` lists them; names are told apart by upper and lower case")),
-            count => {
-                Err(Failure::new(format!("{count} machines are called {name:?}"))
-                    .hint("give its id (`--json` shows it)"))
-            }
-        }
+    /// Sends something along; what it became.
+    pub(super) fn send<T: DeserializeOwned>(&self, path: &str, sent: &impl Serialize) -> Outcome<T> {
+        self.understood(&self.text(self.request(Method::POST, path, &[])?.json(sent))?)
     }
 
-    fn text(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Outcome<String> {
-        let doing = || format!("cannot ask {}", self.server);
+    /// Sends something along to which there is no answer.
+    pub(super) fn tell(&self, path: &str, sent: &impl Serialize) -> Outcome {
+        self.text(self.request(Method::POST, path, &[])?.json(sent)).map(drop)
+    }
+
+    /// Begins to receive what is too large for memory.
+    pub(super) fn begin(&self, path: &str, query: &[(&str, &str)]) -> Outcome<Incoming<'_>> {
+        let request = self.request(Method::GET, path, query)?;
+        Ok(Incoming { response: self.runtime.block_on(self.answered(request))?, runtime: &self.runtime })
+    }
+
+    fn understood<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
+        serde_json::from_str(text).doing(|| format!("cannot read what {} answered", self.server))
+    }
+
+    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Outcome<RequestBuilder> {
         let given = query.iter().filter(|(_, value)| !value.is_empty());
         let address = Url::parse_with_params(&format!("{}{path}", self.server), given);
-        let address = address.map_err(|error| Failure::new(error.to_string())).doing(doing)?;
-        let request = self.client.request(method, address).bearer_auth(&*self.token);
-        self.runtime.block_on(async {
-            let response = request.send().await.map_err(|error| unreachable(&error)).doing(doing)?;
-            let status = response.status();
-            let text = body(response).await.doing(doing)?;
-            match status.is_success() {
-                true => Ok(text),
-                false => Err(refused(status, &text)),
-            }
-        })
+        let address = address.map_err(|error| Failure::new(error.to_string())).doing(|| self.doing())?;
+        Ok(self.client.request(method, address).bearer_auth(&*self.token))
     }
+
+    fn text(&self, request: RequestBuilder) -> Outcome<String> {
+        self.runtime.block_on(async { body(self.answered(request).await?).await.doing(|| self.doing()) })
+    }
+
+    /// The head of an answer that is none against us.
+    async fn answered(&self, request: RequestBuilder) -> Outcome<Response> {
+        let response = request.send().await.map_err(|error| unreachable(&error)).doing(|| self.doing())?;
+        let status = response.status();
+        match status.is_success() {
+            true => Ok(response),
+            false => Err(refused(status, &body(response).await.doing(|| self.doing())?)),
+        }
+    }
+
+    fn doing(&self) -> String {
+        format!("cannot ask {}", self.server)
+    }
+}
+
+/// Something large that comes in pieces.
+pub(super) struct Incoming<'c> {
+    response: Response,
+    runtime: &'c Runtime,
+}
+
+impl Incoming<'_> {
+    /// What the server would call it as a file: a name without a path.
+    pub(super) fn name(&self) -> Option<String> {
+        let header = self.response.headers().get(CONTENT_DISPOSITION)?.to_str().ok()?;
+        let encoded = header.split_once("filename*=UTF-8''")?.1;
+        let address = Url::parse(&format!("name:/?n={encoded}")).ok()?;
+        let name = address.query_pairs().next()?.1.into_owned();
+        let is_path = name.contains(['/', '\\']) || name.contains(char::is_control);
+        (!is_path && !matches!(name.as_str(), "" | "." | "..")).then_some(name)
+    }
+
+    /// Takes all pieces; how many bytes there were. What is broken off on the way fails.
+    pub(super) fn each(mut self, mut take: impl FnMut(&[u8]) -> Outcome) -> Outcome<u64> {
+        let mut count = 0;
+        while let Some(piece) = self.runtime.block_on(self.response.chunk()).map_err(|error| broken_off(&error))? {
+            take(&piece)?;
+            count += piece.len() as u64;
+        }
+        Ok(count)
+    }
+}
+
+fn broken_off(error: &reqwest::Error) -> Failure {
+    Failure::new(format!("the download was broken off: {}", causes(error)))
+        .hint("ask once more; a download begins at its beginning")
 }
 
 async fn body(mut response: Response) -> Outcome<String> {
@@ -113,13 +152,18 @@ async fn body(mut response: Response) -> Outcome<String> {
 }
 
 /// All causes: that the certificate is not believed stands in the last.
-fn unreachable(error: &reqwest::Error) -> Failure {
+fn causes(error: &reqwest::Error) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         words = format!("{words}: {error}");
         cause = error.source();
     }
+    words
+}
+
+fn unreachable(error: &reqwest::Error) -> Failure {
+    let words = causes(error);
     let is_distrusted = words.contains("certificate");
     let failure = Failure::new(words);
     match is_distrusted {
@@ -150,7 +194,7 @@ fn token(file: Option<PathBuf>) -> Outcome<Zeroizing<String>> {
 
 fn client(context: &Context) -> Outcome<reqwest::Client> {
     let storage = &context.settings.storage;
-    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER);
+    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(ANSWER);
     // What is sent elsewhere would carry the token there.
     builder = builder.redirect(reqwest::redirect::Policy::none());
     let near = environment::data_directory().map(|data| data.join("server/tls/authority.pem"));
@@ -171,8 +215,4 @@ fn client(context: &Context) -> Outcome<reqwest::Client> {
 fn certificates(file: &Path) -> Outcome<Vec<Certificate>> {
     let pem = fs::read(file).map_err(|error| Failure::io("read", file, error))?;
     Certificate::from_pem_bundle(&pem).map_err(|error| Failure::new(format!("cannot use {}: {error}", file.display())))
-}
-
-fn uuid_like(text: &str) -> bool {
-    text.parse::<fleet::MachineId>().is_ok()
 }

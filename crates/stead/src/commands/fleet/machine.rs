@@ -1,8 +1,9 @@
 //! `stead fleet machine` and `stead fleet backup`: one machine.
 
-use api::answer::{Light, MachineWithRuns, Run};
+use api::answer::{Asked, Light, MachineWithRuns, Run};
 
 use super::call::Call;
+use super::jobs;
 use crate::failure::Outcome;
 use crate::output::{self, Output};
 use crate::render::table::{Table, printable};
@@ -34,6 +35,9 @@ pub(crate) struct BackupArgs {
     /// all that stay in the machine (may be repeated)
     #[arg(long, value_name = "DEVICE|system|all")]
     disk: Vec<String>,
+    /// Wait until it is done, and fail if it fails
+    #[arg(long)]
+    wait: bool,
 }
 
 impl Args {
@@ -60,7 +64,11 @@ impl BackupArgs {
     pub(super) fn run(self, call: &Call, output: Output) -> Outcome {
         let machine = call.machine(&self.name)?;
         let disks = self.disk.join(",");
-        call.post_with(&format!("/api/v1/machines/{}/backup", machine.id), &[("disks", &disks)])?;
+        let asked: Asked = call.ask(&format!("/api/v1/machines/{}/backup", machine.id), &[("disks", &disks)])?;
+        output.message(&asked)?;
+        if self.wait {
+            return jobs::wait(call, &machine, &asked.job, output);
+        }
         output.remark(format_args!("asked for; `stead fleet machine {}` shows how far it is", printable(&machine.name)))
     }
 }
