@@ -98,7 +98,7 @@ pub(crate) async fn list(
     let (snapshots, problem) = match keepers::ask(&app, id, Question::Snapshots).await {
         Ok(Answer::Snapshots(snapshots)) => (snapshots, None),
         Ok(_) => (Vec::new(), Some("The keeper answered something else.".into())),
-        Err(keepers::Unanswered::Store(error)) => return Err(error.into()),
+        Err(why) if why.is_ours() => return Err(why.into()),
         Err(why) => (Vec::new(), Some(why.to_string())),
     };
     let now = app.now();

@@ -19,6 +19,7 @@ mod messages;
 mod passkeys;
 mod post;
 mod process;
+mod relays;
 mod roles;
 mod sheets;
 mod shop;
