@@ -28,6 +28,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::allowance::Allowance;
 use crate::app::App;
 use crate::attempts;
+use crate::keepers::relay::Relays;
 use crate::listen::Peer;
 use crate::problem::Problem;
 
@@ -58,6 +59,8 @@ pub(crate) struct Calls {
     places: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     accounts: keeper::Accounts,
+    /// What is asked by way of other servers.
+    pub(crate) relays: Relays,
 }
 
 impl Default for Calls {
@@ -70,6 +73,7 @@ impl Default for Calls {
             places: Arc::new(Semaphore::new(MOST)),
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             accounts: keeper::Accounts::default(),
+            relays: Relays::default(),
         }
     }
 }

@@ -1,5 +1,10 @@
 //! Keepers, asked: somebody wants to know something of a machine's repository, and the keeper that has its key answers at
-//! once or not at all. Whoever does not wait any more is forgotten; downloads stream and are stored nowhere.
+//! once or not at all. Whoever does not wait any more is forgotten; downloads stream and are stored nowhere. A keeper that is
+//! connected to another server is asked by way of that.
+
+mod elsewhere;
+mod frame;
+pub(crate) mod relay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::app::App;
+use crate::calls::Keeper;
 use crate::calls::line::Line;
 use crate::problem::Problem;
 
@@ -33,9 +39,15 @@ pub(crate) enum Unanswered {
     /// No keeper has the machine's key.
     #[error("No keeper has this machine's key, so nobody but the machine itself can look into its backups.")]
     NoKey,
-    /// The keeper that has it is not connected to this server.
-    #[error("The keeper that has this machine's key is not connected to this server now.")]
+    /// The keeper that has it is not connected to any server.
+    #[error("The keeper that has this machine's key is not connected now.")]
     Away,
+    /// It is connected to a server that does not have our key.
+    #[error(
+        "The keeper is connected to another server of this database, and that has another key. Start all of them with \
+         the same file as --server-key."
+    )]
+    OtherKey,
     /// It has too much to answer.
     #[error("The keeper is asked too much at once. Try again in a minute.")]
     Busy,
@@ -48,12 +60,23 @@ pub(crate) enum Unanswered {
     /// The database did not answer.
     #[error("the database did not answer")]
     Store(#[from] store::Error),
+    /// Something of this server is broken.
+    #[error("this server is broken")]
+    Broken(Problem),
+}
+
+impl Unanswered {
+    /// Whether it has nothing to do with the keeper.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Unanswered::Store(_) | Unanswered::Broken(_))
+    }
 }
 
 impl From<Unanswered> for Problem {
     fn from(why: Unanswered) -> Problem {
         match why {
             Unanswered::Store(error) => error.into(),
+            Unanswered::Broken(problem) => problem,
             why => Problem::Conflict(why.to_string()),
         }
     }
@@ -82,13 +105,13 @@ pub(crate) enum Piece {
 
 /// Asks the keeper that has a machine's key.
 pub(crate) async fn ask(app: &App, machine: MachineId, question: Question) -> Result<Answer, Unanswered> {
-    let (_asked, answer, _) = begin(app, machine, question).await?;
+    let Begun { asked: _asked, answer, pieces: _ } = begin(app, machine, question).await?;
     receive(answer).await
 }
 
 /// Begins to download a file, or a folder as a tar archive.
 pub(crate) async fn fetch(app: &App, machine: MachineId, question: Question) -> Result<Download, Unanswered> {
-    let (asked, answer, pieces) = begin(app, machine, question).await?;
+    let Begun { asked, answer, pieces } = begin(app, machine, question).await?;
     match receive(answer).await? {
         Answer::Fetching { name, size } => Ok(Download { name, size, pieces, asked }),
         _ => Err(Unanswered::Cannot("it answered something else".into())),
@@ -100,32 +123,46 @@ pub(crate) fn kept(machine: MachineId, sealed: SealedKey) -> Kept {
     Kept { machine, name: sealed.name, sealed: hex::encode(sealed.key), client: Some(sealed.client) }
 }
 
-type Told = oneshot::Receiver<Result<Answer, String>>;
+type Told = oneshot::Receiver<Result<Answer, Unanswered>>;
 
-async fn begin(
-    app: &App,
-    machine: MachineId,
-    question: Question,
-) -> Result<(Asked, Told, mpsc::Receiver<Piece>), Unanswered> {
-    let mut is_sealed = false;
-    for known in app.store.system().keepers().await? {
-        let Some(sealed) = app.store.system().sealed_to(machine, &known.public).await? else { continue };
-        is_sealed = true;
-        let Some(keeper) = app.calls.keepers.of(known.id) else { continue };
-        let kept = kept(machine, sealed);
-        let (number, answer, pieces) = keeper.asks.add().ok_or(Unanswered::Busy)?;
-        keeper.line.say(&ToKeeper::Ask { ask: number, machine: kept, question });
-        let keeper: Arc<dyn Forgets> = keeper;
-        return Ok((Asked { keeper, number }, answer, pieces));
+/// A question that was asked, and what will come of it.
+struct Begun {
+    asked: Asked,
+    answer: Told,
+    pieces: mpsc::Receiver<Piece>,
+}
+
+async fn begin(app: &App, machine: MachineId, question: Question) -> Result<Begun, Unanswered> {
+    let system = app.store.system();
+    let mut why = Unanswered::NoKey;
+    let mut away = None;
+    for known in system.keepers().await? {
+        let Some(sealed) = system.sealed_to(machine, &known.public).await? else { continue };
+        if let Some(keeper) = app.calls.keepers.of(known.id) {
+            return here(keeper, kept(machine, sealed), question);
+        }
+        why = Unanswered::Away;
+        if system.keeper_is_elsewhere(known.id, app.calls.relays.server, app.now()).await? {
+            away = Some(known.id);
+        }
     }
-    Err(if is_sealed { Unanswered::Away } else { Unanswered::NoKey })
+    let Some(keeper) = away else { return Err(why) };
+    elsewhere::begin(app, keeper, machine, question).await
+}
+
+/// Asks a keeper on one of our own lines.
+fn here(keeper: Arc<Keeper>, machine: Kept, question: Question) -> Result<Begun, Unanswered> {
+    let (number, answer, pieces) = keeper.asks.add().ok_or(Unanswered::Busy)?;
+    keeper.line.say(&ToKeeper::Ask { ask: number, machine, question });
+    let keeper: Arc<dyn Forgets> = keeper;
+    Ok(Begun { asked: Asked { keeper, number }, answer, pieces })
 }
 
 async fn receive(answer: Told) -> Result<Answer, Unanswered> {
     match timeout(PATIENCE, answer).await {
         Err(_) => Err(Unanswered::Late),
         Ok(Err(_)) => Err(Unanswered::Away),
-        Ok(Ok(answer)) => answer.map_err(|why| Unanswered::Cannot(why.trim_end_matches('.').to_owned())),
+        Ok(Ok(answer)) => answer,
     }
 }
 
@@ -139,7 +176,7 @@ trait Forgets: Send + Sync {
     fn forget(&self, number: u64);
 }
 
-impl Forgets for crate::calls::Keeper {
+impl Forgets for Keeper {
     fn forget(&self, number: u64) {
         if self.asks.0.lock().waiting.remove(&number).is_some() {
             self.line.say(&ToKeeper::Forget { ask: number });
@@ -164,7 +201,7 @@ struct Book {
 }
 
 struct Waiting {
-    answer: Option<oneshot::Sender<Result<Answer, String>>>,
+    answer: Option<oneshot::Sender<Result<Answer, Unanswered>>>,
     pieces: mpsc::Sender<Piece>,
 }
 
@@ -199,7 +236,8 @@ impl Asks {
         }
         drop(book);
         if let Some(told) = told {
-            _ = told.send(answer);
+            let cannot = |why: String| Unanswered::Cannot(why.trim_end_matches('.').to_owned());
+            _ = told.send(answer.map_err(cannot));
         }
     }
 

@@ -66,24 +66,36 @@ impl Seal {
         if plain.is_empty() {
             return Ok(String::new());
         }
+        Ok(format!("{MARK}{}", STANDARD_NO_PAD.encode(self.close_bytes(about, plain.as_bytes())?)))
+    }
+
+    /// Seals bytes, bound to what they are about.
+    pub(crate) fn close_bytes(&self, about: &str, plain: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|error| Problem::internal("draw random bytes", error))?;
-        let mut text = plain.as_bytes().to_vec();
+        let mut sealed = [&nonce[..], plain].concat();
         let (once, about) = (Nonce::assume_unique_for_key(nonce), Aad::from(about.as_bytes()));
-        let sealed = self.0.seal_in_place_append_tag(once, about, &mut text);
-        sealed.map_err(|error| Problem::internal("seal a secret", error))?;
-        Ok(format!("{MARK}{}", STANDARD_NO_PAD.encode([&nonce[..], &text].concat())))
+        let tag = self.0.seal_in_place_separate_tag(once, about, &mut sealed[NONCE_LEN..]);
+        let tag = tag.map_err(|error| Problem::internal("seal a secret", error))?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
     }
 
     /// Opens what was sealed about the same; none: with another key, or it was changed. What was never sealed is as it is.
     pub(crate) fn open(&self, about: &str, stored: &str) -> Option<String> {
         let Some(sealed) = stored.strip_prefix(MARK) else { return Some(stored.to_owned()) };
-        let sealed = STANDARD_NO_PAD.decode(sealed).ok()?;
+        let plain = self.open_bytes(about, &STANDARD_NO_PAD.decode(sealed).ok()?)?;
+        Some(std::str::from_utf8(&plain).ok()?.to_owned())
+    }
+
+    /// Opens bytes that were sealed about the same; none: with another key, or they were changed.
+    pub(crate) fn open_bytes(&self, about: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut text = Zeroizing::new(text.to_vec());
         let (once, about) = (Nonce::assume_unique_for_key(*nonce), Aad::from(about.as_bytes()));
-        let plain = self.0.open_in_place(once, about, &mut text).ok()?;
-        Some(std::str::from_utf8(plain).ok()?.to_owned())
+        let length = self.0.open_in_place(once, about, &mut text).ok()?.len();
+        text.truncate(length);
+        Some(text)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::certificate::{Certificate, Public};
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
 use crate::seal::Seal;
-use crate::{calls, due, judge, notify, routes};
+use crate::{calls, due, judge, keepers, notify, routes};
 
 /// A certificate of ours is good for 397 days, and replaced much earlier.
 const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
@@ -58,6 +58,7 @@ impl Setup {
             tokio::spawn(due::run(app.clone())),
             tokio::spawn(calls::rounds::run(app.clone())),
             tokio::spawn(calls::diary::run(app.clone())),
+            tokio::spawn(keepers::relay::run(app.clone())),
             tokio::spawn(notify::run(app.clone())),
             tokio::spawn(notify::watchdog::run(app.clone())),
         ];

@@ -230,6 +230,8 @@ entity!(keepers, "keepers", {
     counter: i64,
     quarantined: Option<String>,
     added: i64,
+    server: Option<Uuid>,
+    connected: i64,
 });
 
 entity!(keeper_accounts, "keeper_accounts", {
@@ -238,6 +240,23 @@ entity!(keeper_accounts, "keeper_accounts", {
     keeper: Uuid,
     hash: Vec<u8>,
     ends: i64,
+});
+
+entity!(relays, "relays", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    keeper: Uuid,
+    question: Vec<u8>,
+    heard: i64,
+    ends: i64,
+});
+
+entity!(relay_pieces, "relay_pieces", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    relay: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    number: i64,
+    bytes: Vec<u8>,
 });
 
 entity!(receipts, "receipts", {

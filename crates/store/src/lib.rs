@@ -55,7 +55,8 @@ pub use secret::{Secret, SecretHash};
 pub use session::{Session, SessionId};
 pub use system::{
     Attended, Beat, DueFacts, Enrolled, Enrolment, GatewayAccount, Keeper, KeeperId, Met, MetKeeper, NewKeeper,
-    Notification, Receipt, RepositoryRules, RepositoryUse, Retold, SealedKey, SignIn, System, Taken, TenantBoard,
+    Notification, Put, Receipt, Relay, RelayId, RelayState, RepositoryRules, RepositoryUse, Retold, SealedKey, SignIn,
+    System, Taken, TenantBoard,
 };
 pub use token::{Token, TokenId};
 pub use transfer::Moved;

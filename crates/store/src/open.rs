@@ -35,7 +35,7 @@ pub enum Engine {
 #[derive(Clone, Debug)]
 pub struct Store {
     readers: DatabaseConnection,
-    writer: DatabaseConnection,
+    pub(crate) writer: DatabaseConnection,
 }
 
 impl Store {

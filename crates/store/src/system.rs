@@ -12,6 +12,7 @@ mod keeper;
 mod ledger;
 mod order;
 mod outbox;
+mod relay;
 mod work;
 
 use continuity::{Membership, Person, PersonId, Role};
@@ -33,6 +34,7 @@ pub use due::DueFacts;
 pub use keeper::{Keeper, KeeperId, MetKeeper, NewKeeper, SealedKey};
 pub use ledger::{Receipt, RepositoryUse};
 pub use outbox::{Notification, Retold};
+pub use relay::{Put, Relay, RelayId, RelayState};
 pub use work::Taken;
 
 /// The store without a person.

@@ -28,7 +28,7 @@ pub struct Moved {
     pub rows: u64,
 }
 
-/// Every table, those that others refer to first.
+/// Every table, those that others refer to first; but not what servers say to each other at this moment.
 macro_rules! tables {
     ($each:ident) => {
         $each!(

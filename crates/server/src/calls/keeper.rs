@@ -24,6 +24,10 @@ use crate::problem::Problem;
 const ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
+/// How long other servers believe that a keeper is connected here, and how often that is said again.
+const HERE: SignedDuration = SignedDuration::from_mins(3);
+const HERE_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
 /// A keeper that is connected.
 pub(crate) struct Keeper {
     pub(crate) line: Line,
@@ -48,6 +52,8 @@ pub(super) struct State {
     gateway: Option<ToKeeper>,
     /// What it was given to do, and in which attempt.
     pub(super) held: BTreeMap<JobId, u32>,
+    /// When other servers were told that it is here.
+    said: Option<Timestamp>,
 }
 
 /// What keepers show to the gateway. They live as long as this process, and a day longer: a keeper that calls again gets
@@ -83,6 +89,17 @@ pub(super) async fn talk(app: App, socket: WebSocket, met: MetKeeper) {
     keeper.line.hang_up();
     keeper.asks.end();
     app.calls.keepers.remove(id, &keeper);
+    if let Err(error) = leave(&app, id).await {
+        tell(&app, error);
+    }
+}
+
+/// Tells other servers that a keeper is not here any more, unless it has called again.
+async fn leave(app: &App, id: KeeperId) -> Result<(), store::Error> {
+    match app.calls.keepers.of(id) {
+        Some(_) => Ok(()),
+        None => app.store.system().keeper_left(id, app.calls.relays.server).await,
+    }
 }
 
 async fn begin(app: &App, keeper: &Keeper) -> Result<(), store::Error> {
@@ -116,6 +133,7 @@ async fn attend(app: &App, keeper: &Keeper) -> Result<(), store::Error> {
         keeper.line.hang_up();
         return Ok(());
     }
+    appear(app, keeper).await?;
     let Some(gateway) = gateway::told(&app.store).await? else { return Ok(()) };
     let account = account(app, keeper.id).await?;
     let (name, secret) = (account.name.to_string(), account.secret.text().to_owned());
@@ -126,6 +144,18 @@ async fn attend(app: &App, keeper: &Keeper) -> Result<(), store::Error> {
         keeper.line.say(&gateway);
         state.gateway = Some(gateway);
     }
+    Ok(())
+}
+
+/// Tells other servers that a keeper is here, where it is time for that.
+async fn appear(app: &App, keeper: &Keeper) -> Result<(), store::Error> {
+    let (now, said) = (app.now(), keeper.state.lock().said);
+    if said.is_some_and(|said| now.duration_since(said) < HERE_AGAIN) {
+        return Ok(());
+    }
+    let until = now.checked_add(HERE).unwrap_or(now);
+    app.store.system().keeper_is_at(keeper.id, app.calls.relays.server, until).await?;
+    keeper.state.lock().said = Some(now);
     Ok(())
 }
 

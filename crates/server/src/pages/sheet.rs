@@ -144,7 +144,7 @@ async fn ask(
     for (machine, _) in names(app, visitor, client).await? {
         match keepers::ask(app, machine, question.clone()).await {
             Ok(answer) => return Ok(Ok((machine, answer))),
-            Err(Unanswered::Store(error)) => return Err(error.into()),
+            Err(ours) if ours.is_ours() => return Err(ours.into()),
             Err(Unanswered::NoKey) => {}
             // One keeper that is away is away for all of its machines.
             Err(unanswered) => {

@@ -20,6 +20,7 @@ mod passkeys;
 mod post;
 mod process;
 mod programs;
+mod relays;
 mod roles;
 mod sheets;
 mod shop;

@@ -85,7 +85,7 @@ async fn without_a_keeper_that_has_a_key_the_page_says_what_is_missing() {
     assert!(page.status == 200 && page.text.contains("No keeper has the key of a machine"), "{}", page.text);
     drop(stage.seal().await);
     let page = owner.get(&sheet).await;
-    assert!(page.status == 200 && page.text.contains("is not connected to this server now"), "{}", page.text);
+    assert!(page.status == 200 && page.text.contains("is not connected now"), "{}", page.text);
     owner.get("/settings").await;
     let refused = owner.send(&sheet, &[("first", "0a1b"), ("second", "2c3d")]).await;
     assert!(refused.status == 409 && refused.text.contains("is not connected"), "{}", refused.text);

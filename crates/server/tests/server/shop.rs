@@ -71,6 +71,15 @@ impl Shop {
         shop
     }
 
+    /// Another server on a database, with the same key as this one.
+    pub(crate) async fn beside(&self, database: &str, number: u64) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(self.folder.path().join("server.key"), folder.path().join("server.key")).unwrap();
+        let shop = Shop::at(Store::open(database).await.unwrap(), folder, |_| Protection::Plain).await;
+        shop.drawn.store(number << 32, Ordering::SeqCst);
+        shop
+    }
+
     async fn with(protection: impl FnOnce(&TempDir) -> Protection) -> Shop {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("stead.db").display())).await.unwrap();

@@ -86,6 +86,8 @@ impl System<'_> {
             counter: Set(0),
             quarantined: Set(None),
             added: Set(micros(at)),
+            server: Set(None),
+            connected: Set(0),
         };
         use keepers::Column::{Counter, Identity, Name, Public, Quarantined};
         let again = OnConflict::column(Identity).update_columns([Name, Public, Counter, Quarantined]).to_owned();

@@ -7,6 +7,7 @@ mod fleet;
 mod house;
 mod isolation;
 mod ledger;
+mod relays;
 mod trails;
 mod transfer;
 mod work;
@@ -59,6 +60,8 @@ stories! {
     ledger::a_keeper_comes_in_at_the_gateway_while_its_account_is_good,
     ledger::a_snapshot_of_a_machine_without_an_agent_is_a_backup,
     ledger::only_the_right_credential_of_a_trusted_machine_opens_its_repository,
+    relays::a_question_is_taken_by_one_server_and_what_comes_back_is_bounded_and_in_order,
+    relays::nobody_is_told_of_a_keeper_that_has_left_or_of_a_question_that_is_over,
     trails::every_change_has_a_line_and_the_log_verifies,
     trails::lines_appended_by_two_servers_at_once_are_one_chain,
     trails::many_changes_by_two_servers_at_once_all_happen,
