@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fleet::{Destination, Drill, JobId, JobKey, JobKind, MachineId, Place};
 use jiff::{SignedDuration, Timestamp};
-use parking_lot::Mutex;
 use store::{DueFacts, NewJob};
 
 use crate::app::App;
 use crate::calls::Slice;
+use crate::observer::Event;
 use crate::problem::Problem;
 
 /// How often it is looked.
@@ -26,13 +26,20 @@ const SLICES: i64 = 8;
 
 /// Makes work due until the server stops.
 pub(crate) async fn run(app: App) {
-    let after = Mutex::new(None);
-    let next = async |app: &App| {
-        let last = some(app, *after.lock()).await?;
-        *after.lock() = last;
-        Ok(())
+    let going = async {
+        let mut after = None;
+        loop {
+            match some(&app, after).await {
+                Ok(last) => after = last,
+                Err(problem) => problem.for_the_log().into_iter().for_each(|words| app.observe(Event::Problem(words))),
+            }
+            tokio::time::sleep(EVERY).await;
+        }
     };
-    app.every(EVERY, next).await;
+    tokio::select! {
+        () = app.clone().stopped() => {}
+        () = going => {}
+    }
 }
 
 /// Those whose turn it is; returns the last of them, unless that is the last of all.

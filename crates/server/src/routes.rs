@@ -9,7 +9,7 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::frame;
 use crate::pages::{
-    acts, alerts, audit, client, destinations, enrol, fleet, grants, machine, machine_settings, messages, now, own,
+    acts, alerts, audit, client, destinations, enrol, fleet, grants, machine, machine_settings, messages, own,
     passkeys, people, plain, policies, settings, sheet, sign_in, silence, snapshots, welcome,
 };
 use crate::{answer, assets, calls, join};

@@ -1,6 +1,7 @@
 //! The crowd: agents on real lines, with keys of their own. Each is heard every half a minute as real ones are; a run begins
 //! every few seconds, as when everybody has one a day, tells how far it is every five seconds, and ends after a minute.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use fleet::{Amount, JobKind, Outcome as Ending, Phase, Report, RunCondition, RunId};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -137,6 +138,12 @@ async fn run(agent: mpsc::UnboundedSender<FromAgent>) {
     _ = agent.send(FromAgent::Event { number: 2, event: ended });
 }
 
+/// Each client's machines stand behind an address of their own, as the server counts calls of each network.
+fn office(number: usize) -> IpAddr {
+    let client = number / crate::OF_A_CLIENT;
+    Ipv4Addr::new(127, (1 + client / 250) as u8, (client % 250) as u8, 1).into()
+}
+
 /// Where agents go in.
 struct Door {
     address: String,
@@ -151,7 +158,9 @@ impl Door {
     }
 
     async fn enter(&self, number: usize) -> Outcome<Socket> {
-        let tcp = TcpStream::connect(&self.address).await?;
+        let own = TcpSocket::new_v4()?;
+        own.bind((office(number), 0).into())?;
+        let tcp = own.connect(self.address.parse()?).await?;
         tcp.set_nodelay(true)?;
         let stream = self.connector.connect("localhost".try_into()?, tcp).await?;
         let address = format!("wss://{}{}", self.address, wire::PATH);

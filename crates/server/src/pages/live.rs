@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -45,7 +46,7 @@ impl Part {
 pub(crate) fn answer<R, F>(app: App, visitor: Visitor, period: Duration, read: R) -> Response
 where
     R: Fn(App, Visitor) -> F + Send + 'static,
-    F: Future<Output = Result<Vec<Part>, Problem>> + Send,
+    F: Future<Output = Result<Vec<Part>, Problem>> + Send + 'static,
 {
     let events = changes(app.clone(), visitor, period, read).take_until(Box::pin(over(app)));
     Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
@@ -59,10 +60,11 @@ async fn over(app: App) {
 fn changes<R, F>(app: App, visitor: Visitor, period: Duration, read: R) -> impl Stream<Item = Result<Event, Infallible>>
 where
     R: Fn(App, Visitor) -> F + Send + 'static,
-    F: Future<Output = Result<Vec<Part>, Problem>> + Send,
+    F: Future<Output = Result<Vec<Part>, Problem>> + Send + 'static,
 {
+    let visitor = Arc::new(visitor);
     let looks = stream::unfold((read, BTreeMap::new()), move |(read, mut shown)| {
-        let (app, visitor) = (app.clone(), visitor.clone());
+        let (app, visitor) = (app.clone(), Arc::clone(&visitor));
         async move {
             tokio::time::sleep(until_next(app.now(), period)).await;
             let visitor = visitor.again(&app).await.ok()?;
