@@ -327,6 +327,16 @@ routes! {
     ApiSaveDestination = Post "/api/v1/destinations", CONFIGURE;
     /// How firms send messages, as JSON.
     ApiMessages = Get "/api/v1/messages", INVITE;
+    /// Changing a firm's mail server.
+    ApiSaveMail = Post "/api/v1/messages/mail", INVITE;
+    /// Changing its webhook.
+    ApiSaveWebhook = Post "/api/v1/messages/webhook", INVITE;
+    /// A new key for its webhook.
+    ApiWebhookKey = Post "/api/v1/messages/key", INVITE;
+    /// Changing whom it tells.
+    ApiSaveSteps = Post "/api/v1/messages/steps", INVITE;
+    /// Changing its watchdog, and whether addresses inside its network may be called.
+    ApiSaveWatchdog = Post "/api/v1/messages/watchdog", INVITE;
     /// Trying a way.
     ApiTestMessages = Post "/api/v1/messages/test", INVITE;
     /// A firm's audit log, as JSON.

@@ -20,7 +20,7 @@ use crate::when::exact;
     (status = 201, description = "The code, told once", body = Code),
     Refused,
 ))]
-pub(crate) async fn make_code(
+pub(crate) async fn make(
     State(app): State<App>,
     Caller(caller): Caller,
     Sent(new): Sent<NewCode>,

@@ -16,7 +16,11 @@ use crate::page::{Frame, Just, Place, show};
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 
-pub(crate) use change::{key, mail, steps, test, test_of, tried, watchdog, webhook};
+pub(crate) use change::{
+    Saved, TypedAddress, TypedMail, TypedSteps, TypedWatchdog, key, mail, renew_key, save_mail, save_steps,
+    save_watchdog, save_webhook, steps, test, test_of, tried, watchdog, webhook,
+};
+pub(crate) use form::STEPS;
 use form::{MailForm, StepForm};
 
 #[derive(Template)]
@@ -113,7 +117,7 @@ async fn panel(app: &App, tenant: Tenant, beside: Beside) -> Result<Panel, Probl
 }
 
 /// Who can be told, by name.
-async fn people(app: &App, tenant: TenantId) -> Result<Vec<Person>, Problem> {
+pub(crate) async fn people(app: &App, tenant: TenantId) -> Result<Vec<Person>, Problem> {
     let mut people = app.store.system().people_of(tenant).await?;
     people.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     Ok(people)

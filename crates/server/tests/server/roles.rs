@@ -247,6 +247,15 @@ impl Stage {
             Route::ApiSaveDestination => {
                 json!({"tenant": tenant, "name": "Vault", "address": "/mnt/vault", "distance": "offsite"})
             }
+            Route::ApiSaveMail => json!({
+                "tenant": tenant, "host": "localhost", "port": 9, "protection": "plain", "from": "stead@example.org",
+            }),
+            Route::ApiSaveWebhook => json!({"tenant": tenant, "address": "https://hooks.invalid/stead"}),
+            Route::ApiWebhookKey => json!({"tenant": tenant}),
+            Route::ApiSaveSteps => {
+                json!({"tenant": tenant, "steps": [{"after_minutes": 0, "people": [], "webhook": true}]})
+            }
+            Route::ApiSaveWatchdog => json!({"tenant": tenant, "address": "", "inside_allowed": false}),
             Route::ApiTestMessages => json!({"tenant": tenant, "way": "mail"}),
             Route::ApiConfirmSheet => json!({"first": "0a1b", "second": "2c3d"}),
             Route::ApiRestore => json!({"snapshot": "ab".repeat(32), "paths": ["/home"], "to": "new_folder"}),

@@ -5,6 +5,8 @@ mod protects;
 mod public;
 mod running;
 mod sheet;
+mod terminal;
+mod week;
 
 use std::path::Path;
 use std::process::Command;

@@ -20,17 +20,25 @@ use crate::page::Just;
 use crate::problem::{Problem, see};
 use crate::visitor::Visitor;
 
-/// The page again, with what was wrong.
-async fn refuse(
-    app: &App,
-    visitor: &Visitor,
-    tenant: TenantId,
+/// What was wrong, and what was typed.
+pub(crate) struct Wrong {
+    why: String,
     beside: Beside,
-    why: impl ToString,
-) -> Result<Response, Problem> {
-    let beside = Beside { wrong: Some(super::super::client::sentence(&why.to_string())), ..beside };
-    page(app, visitor, StatusCode::UNPROCESSABLE_ENTITY, &Just::default(), Some((tenant, beside))).await
 }
+
+impl Wrong {
+    fn new(why: &impl ToString, beside: Beside) -> Wrong {
+        Wrong { why: why.to_string(), beside }
+    }
+
+    /// What was wrong, in a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        super::super::client::sentence(&self.why.trim_end_matches('.'))
+    }
+}
+
+/// What became of a change: a new key for the webhook, if it has one, is told this once.
+pub(crate) type Saved = Result<Result<Option<String>, Wrong>, Problem>;
 
 async fn save(app: &App, visitor: &Visitor, tenant: TenantId, firm: &Firm) -> Result<(), Problem> {
     visitor.must_on(Act::Invite, tenant)?;
@@ -38,22 +46,31 @@ async fn save(app: &App, visitor: &Visitor, tenant: TenantId, firm: &Firm) -> Re
     Ok(app.store.within(&visitor.scope).set_setting(tenant, SETTING, &written).await?)
 }
 
-fn done() -> Response {
-    see(&Just::at("/messages", "messages", 0))
+/// The page again: with what was wrong, with a new key, or as it is now.
+async fn shown(app: &App, visitor: &Visitor, tenant: TenantId, saved: Saved) -> Result<Response, Problem> {
+    let (status, beside) = match saved? {
+        Ok(None) => return Ok(see(&Just::at("/messages", "messages", 0))),
+        Ok(new_key) => (StatusCode::OK, Beside { new_key, ..Beside::default() }),
+        Err(wrong) => {
+            let sentence = Some(wrong.sentence());
+            (StatusCode::UNPROCESSABLE_ENTITY, Beside { wrong: sentence, ..wrong.beside })
+        }
+    };
+    page(app, visitor, status, &Just::default(), Some((tenant, beside))).await
 }
 
 #[derive(Deserialize)]
 pub(crate) struct TypedMail {
-    tenant: TenantId,
-    host: String,
-    port: String,
-    protection: String,
-    user: String,
+    pub(crate) tenant: TenantId,
+    pub(crate) host: String,
+    pub(crate) port: String,
+    pub(crate) protection: String,
+    pub(crate) user: String,
     /// Empty: the one that is kept.
-    password: Zeroizing<String>,
-    from: String,
+    pub(crate) password: Zeroizing<String>,
+    pub(crate) from: String,
     #[serde(default)]
-    authority: String,
+    pub(crate) authority: String,
 }
 
 /// `POST /messages/mail`
@@ -61,8 +78,14 @@ pub(crate) async fn mail(
     State(app): State<App>,
     Signed(visitor, typed): Signed<TypedMail>,
 ) -> Result<Response, Problem> {
+    let tenant = typed.tenant;
+    shown(&app, &visitor, tenant, save_mail(&app, &visitor, typed).await).await
+}
+
+/// Changes a firm's mail server.
+pub(crate) async fn save_mail(app: &App, visitor: &Visitor, typed: TypedMail) -> Saved {
     visitor.must_on(Act::Invite, typed.tenant)?;
-    let mut firm = Firm::load(&app, typed.tenant).await?;
+    let mut firm = Firm::load(app, typed.tenant).await?;
     let old = firm.mail.take();
     let TypedMail { tenant, host, port, protection, user, password, from, authority } = typed;
     if !host.trim().is_empty() {
@@ -73,20 +96,17 @@ pub(crate) async fn mail(
         let password = if password.is_empty() { kept.unwrap_or_default() } else { Kept(password.to_string()) };
         match form.meant(password) {
             Ok(server) => firm.mail = Some(server),
-            Err(why) => {
-                let beside = Beside { mail: Some(form), ..Beside::default() };
-                return refuse(&app, &visitor, tenant, beside, why.trim_end_matches('.')).await;
-            }
+            Err(why) => return Ok(Err(Wrong::new(&why, Beside { mail: Some(form), ..Beside::default() }))),
         }
     }
-    save(&app, &visitor, tenant, &firm).await?;
-    Ok(done())
+    save(app, visitor, tenant, &firm).await?;
+    Ok(Ok(None))
 }
 
 #[derive(Deserialize)]
 pub(crate) struct TypedAddress {
-    tenant: TenantId,
-    address: String,
+    pub(crate) tenant: TenantId,
+    pub(crate) address: String,
 }
 
 /// `POST /messages/webhook`
@@ -94,45 +114,36 @@ pub(crate) async fn webhook(
     State(app): State<App>,
     Signed(visitor, typed): Signed<TypedAddress>,
 ) -> Result<Response, Problem> {
+    let tenant = typed.tenant;
+    shown(&app, &visitor, tenant, save_webhook(&app, &visitor, typed).await).await
+}
+
+/// Changes a firm's webhook. Whoever listens elsewhere gets a key of their own.
+pub(crate) async fn save_webhook(app: &App, visitor: &Visitor, typed: TypedAddress) -> Saved {
     visitor.must_on(Act::Invite, typed.tenant)?;
-    let mut firm = Firm::load(&app, typed.tenant).await?;
+    let mut firm = Firm::load(app, typed.tenant).await?;
     let (tenant, address) = (typed.tenant, typed.address.trim().to_owned());
     if !address.is_empty()
         && let Err(why) = reach::understood(&address, firm.inside)
     {
-        let beside = Beside { webhook: Some(typed.address), ..Beside::default() };
-        return refuse(&app, &visitor, tenant, beside, why).await;
+        return Ok(Err(Wrong::new(&why, Beside { webhook: Some(typed.address), ..Beside::default() })));
     }
-    // Whoever listens elsewhere gets a key of their own.
     let same = firm.webhook.take().filter(|old| old.address == address);
-    match (address.is_empty(), same) {
-        (true, _) => {
-            save(&app, &visitor, tenant, &firm).await?;
-            Ok(done())
-        }
-        (false, Some(same)) => {
-            firm.webhook = Some(same);
-            save(&app, &visitor, tenant, &firm).await?;
-            Ok(done())
-        }
-        (false, None) => with_key(&app, &visitor, tenant, firm, address).await,
+    if !address.is_empty() && same.is_none() {
+        return with_key(app, visitor, tenant, firm, address).await;
     }
+    firm.webhook = same;
+    save(app, visitor, tenant, &firm).await?;
+    Ok(Ok(None))
 }
 
-/// Saves a webhook with a new key, and shows it this once.
-async fn with_key(
-    app: &App,
-    visitor: &Visitor,
-    tenant: TenantId,
-    mut firm: Firm,
-    address: String,
-) -> Result<Response, Problem> {
+/// Saves a webhook with a new key.
+async fn with_key(app: &App, visitor: &Visitor, tenant: TenantId, mut firm: Firm, address: String) -> Saved {
     let secret = fresh_key()?;
     let new_key = Some(secret.0.clone());
     firm.webhook = Some(Webhook { address, secret });
     save(app, visitor, tenant, &firm).await?;
-    let beside = Beside { new_key, ..Beside::default() };
-    page(app, visitor, StatusCode::OK, &Just::default(), Some((tenant, beside))).await
+    Ok(Ok(new_key))
 }
 
 #[derive(Deserialize)]
@@ -145,19 +156,24 @@ pub(crate) async fn key(
     State(app): State<App>,
     Signed(visitor, OfFirm { tenant }): Signed<OfFirm>,
 ) -> Result<Response, Problem> {
+    shown(&app, &visitor, tenant, renew_key(&app, &visitor, tenant).await).await
+}
+
+/// Gives a firm's webhook another key.
+pub(crate) async fn renew_key(app: &App, visitor: &Visitor, tenant: TenantId) -> Saved {
     visitor.must_on(Act::Invite, tenant)?;
-    let firm = Firm::load(&app, tenant).await?;
+    let firm = Firm::load(app, tenant).await?;
     match firm.webhook.as_ref().map(|webhook| webhook.address.clone()) {
-        Some(address) => with_key(&app, &visitor, tenant, firm, address).await,
-        None => refuse(&app, &visitor, tenant, Beside::default(), "there is no webhook").await,
+        Some(address) => with_key(app, visitor, tenant, firm, address).await,
+        None => Ok(Err(Wrong::new(&"there is no webhook", Beside::default()))),
     }
 }
 
 #[derive(Deserialize)]
 pub(crate) struct TypedSteps {
-    tenant: TenantId,
+    pub(crate) tenant: TenantId,
     #[serde(flatten)]
-    others: BTreeMap<String, String>,
+    pub(crate) others: BTreeMap<String, String>,
 }
 
 /// `POST /messages/steps`
@@ -165,26 +181,30 @@ pub(crate) async fn steps(
     State(app): State<App>,
     Signed(visitor, typed): Signed<TypedSteps>,
 ) -> Result<Response, Problem> {
+    let tenant = typed.tenant;
+    shown(&app, &visitor, tenant, save_steps(&app, &visitor, typed).await).await
+}
+
+/// Changes whom a firm tells.
+pub(crate) async fn save_steps(app: &App, visitor: &Visitor, typed: TypedSteps) -> Saved {
     visitor.must_on(Act::Invite, typed.tenant)?;
     let tenant = typed.tenant;
-    let forms = StepForm::typed(&typed.others, &people(&app, tenant).await?);
-    let mut firm = Firm::load(&app, tenant).await?;
+    let forms = StepForm::typed(&typed.others, &people(app, tenant).await?);
+    let mut firm = Firm::load(app, tenant).await?;
     match StepForm::meant(&forms) {
         Ok(steps) => firm.steps = steps,
-        Err(why) => {
-            let beside = Beside { steps: Some(forms), ..Beside::default() };
-            return refuse(&app, &visitor, tenant, beside, why.trim_end_matches('.')).await;
-        }
+        Err(why) => return Ok(Err(Wrong::new(&why, Beside { steps: Some(forms), ..Beside::default() }))),
     }
-    save(&app, &visitor, tenant, &firm).await?;
-    Ok(done())
+    save(app, visitor, tenant, &firm).await?;
+    Ok(Ok(None))
 }
 
 #[derive(Deserialize)]
 pub(crate) struct TypedWatchdog {
-    tenant: TenantId,
-    address: String,
-    inside: Option<String>,
+    pub(crate) tenant: TenantId,
+    pub(crate) address: String,
+    /// Whether addresses inside may be called: a box that is ticked is there.
+    pub(crate) inside: Option<String>,
 }
 
 /// `POST /messages/watchdog`
@@ -192,19 +212,24 @@ pub(crate) async fn watchdog(
     State(app): State<App>,
     Signed(visitor, typed): Signed<TypedWatchdog>,
 ) -> Result<Response, Problem> {
+    let tenant = typed.tenant;
+    shown(&app, &visitor, tenant, save_watchdog(&app, &visitor, typed).await).await
+}
+
+/// Changes a firm's watchdog, and whether addresses inside its network may be called.
+pub(crate) async fn save_watchdog(app: &App, visitor: &Visitor, typed: TypedWatchdog) -> Saved {
     visitor.must_on(Act::Invite, typed.tenant)?;
-    let mut firm = Firm::load(&app, typed.tenant).await?;
+    let mut firm = Firm::load(app, typed.tenant).await?;
     firm.inside = if typed.inside.is_some() { Inside::Allowed } else { Inside::Refused };
     let address = typed.address.trim();
     if !address.is_empty()
         && let Err(why) = reach::understood(address, firm.inside)
     {
-        let beside = Beside { watchdog: Some(typed.address), ..Beside::default() };
-        return refuse(&app, &visitor, typed.tenant, beside, why).await;
+        return Ok(Err(Wrong::new(&why, Beside { watchdog: Some(typed.address), ..Beside::default() })));
     }
     firm.watchdog = (!address.is_empty()).then(|| address.to_owned());
-    save(&app, &visitor, typed.tenant, &firm).await?;
-    Ok(done())
+    save(app, visitor, typed.tenant, &firm).await?;
+    Ok(Ok(None))
 }
 
 #[derive(Deserialize)]

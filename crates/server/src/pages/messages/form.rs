@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::notify::firm::{Kept, MailServer, Protection, Step};
 
 /// Steps that a form offers.
-const STEPS: usize = 4;
+pub(crate) const STEPS: usize = 4;
 
 /// Minutes of the first step and those after it, where nobody said otherwise.
 const USUAL: [u32; STEPS] = [0, 30, 60, 120];

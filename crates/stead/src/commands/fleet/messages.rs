@@ -1,5 +1,7 @@
 //! `stead fleet messages`: by what a firm sends messages, and whom it tells in which order.
 
+mod change;
+
 use api::answer::messages::{FirmMessages, Messages, NewTest, Step, Tested};
 use api::answer::people::{Firm, People};
 
@@ -7,12 +9,14 @@ use super::call::Call;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Output};
 use crate::render::table::{Table, printable};
+use change::{FirmArgs, KeyArgs, MailArgs, StepsArgs, WatchdogArgs, WebhookArgs};
 
-/// Show how a firm sends messages, or try a way
+/// Show how a firm sends messages, change that, or try it
 ///
-/// Passwords and keys are never shown. They are changed on the server's page Messages.
+/// Passwords are never shown; the key of a webhook once, when it is made.
 ///
 /// Example: stead fleet messages
+///          stead fleet messages steps 0:anna@brightside.example 30:ben@brightside.example,webhook
 ///          stead fleet messages test mail
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
@@ -23,6 +27,26 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    /// Change the mail server; what is not named stays as it is
+    ///
+    /// Example: stead fleet messages mail --host mail.example.org --user stead --mail-password-file password --from stead@example.org
+    Mail(MailArgs),
+    /// Change the webhook; another address gets another key
+    ///
+    /// Example: stead fleet messages webhook https://hooks.example.org/stead
+    Webhook(WebhookArgs),
+    /// Give the webhook another key
+    ///
+    /// Example: stead fleet messages key
+    Key(KeyArgs),
+    /// Change whom the firm tells, and after how many minutes without anybody having it
+    ///
+    /// Example: stead fleet messages steps 0:anna@brightside.example 30:ben@brightside.example,webhook
+    Steps(StepsArgs),
+    /// Change what is called every minute while judging works
+    ///
+    /// Example: stead fleet messages watchdog https://watch.example.org/ping/abc
+    Watchdog(WatchdogArgs),
     /// Send a test: by mail to your own address, or to the webhook
     ///
     /// Example: stead fleet messages test mail
@@ -30,9 +54,8 @@ enum Verb {
         /// mail or webhook
         #[arg(value_name = "WAY", value_enum)]
         way: Way,
-        /// Of which firm; needed by those who belong to several
-        #[arg(long, value_name = "FIRM")]
-        firm: Option<String>,
+        #[command(flatten)]
+        firm: FirmArgs,
     },
 }
 
@@ -49,18 +72,22 @@ impl Args {
     pub(super) fn run(self, call: &Call, output: Output) -> Outcome {
         match self.verb {
             None => list(call, output),
-            Some(Verb::Test { way, firm }) => test(call, way, firm.as_deref(), output),
+            Some(Verb::Mail(args)) => args.run(call, output),
+            Some(Verb::Webhook(args)) => args.run(call, output),
+            Some(Verb::Key(args)) => args.run(call, output),
+            Some(Verb::Steps(args)) => args.run(call, output),
+            Some(Verb::Watchdog(args)) => args.run(call, output),
+            Some(Verb::Test { way, firm }) => test(call, way, &firm.tenant(call)?, output),
         }
     }
 }
 
-fn test(call: &Call, way: Way, firm: Option<&str>, output: Output) -> Outcome {
-    let tenant = call.firm(firm)?.tenant;
+fn test(call: &Call, way: Way, tenant: &str, output: Output) -> Outcome {
     let way = match way {
         Way::Mail => "mail",
         Way::Webhook => "webhook",
     };
-    let tested: Tested = call.send("/api/v1/messages/test", &NewTest { tenant, way: way.into() })?;
+    let tested: Tested = call.send("/api/v1/messages/test", &NewTest { tenant: tenant.into(), way: way.into() })?;
     output.message(&tested)?;
     let answer = printable(&tested.answer);
     if tested.sent { output.result(answer) } else { Err(Failure::new(answer)) }
