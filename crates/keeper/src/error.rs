@@ -18,6 +18,9 @@ pub enum Error {
     /// The keeper's keys cannot be made, sealed or opened.
     #[error("{0}")]
     Keys(String),
+    /// The TPM does not seal or open them.
+    #[error(transparent)]
+    Tpm(#[from] crate::keys::TpmError),
     /// What is sealed cannot be opened.
     #[error(transparent)]
     Sealed(#[from] agent::sealed::SealError),

@@ -1,6 +1,6 @@
 //! A keeper's keys: Ed25519 to say who it is, X25519 that keys of repositories are sealed to, and one for its own files.
 //!
-//! On disk they are sealed as one text; what opens it is given at every start ([`Opener`]).
+//! On disk they are sealed as one text, once for each way to open it; what opens it is given at every start ([`Opener`]).
 
 use std::path::Path;
 
@@ -13,9 +13,11 @@ use crate::vault::{KEY, Vault};
 use crate::{Error, Result, home};
 
 mod opener;
+mod tpm;
 
 use opener::How;
-pub use opener::Opener;
+pub use opener::{Opener, Way};
+pub use tpm::{Tpm, TpmError};
 
 /// The keys, open. Overwritten when dropped.
 pub struct Keys {
@@ -40,6 +42,16 @@ struct Stored {
     version: u32,
     identity: String,
     public: String,
+    /// Beside the others because there was one way alone at first.
+    #[serde(flatten)]
+    first: Sealed,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Sealed>,
+}
+
+/// The keys, as one way opens them.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
     opens_with: How,
     sealed: String,
 }
@@ -61,32 +73,61 @@ impl Keys {
             return Err(Error::Refused(format!("{path} exists already: the keys in it open repositories, they stay")));
         }
         let keys = Keys::random()?;
-        let (how, vault) = opener.prepare()?;
         let Public { identity, public } = keys.public();
-        let about = about(&identity, &public);
-        let plain = Zeroizing::new(serde_json::to_vec(&keys.secrets).expect("keys are JSON"));
-        let sealed = hex::encode(vault.seal(about.as_bytes(), &plain));
-        let stored = Stored { version: 1, identity, public, opens_with: how, sealed };
-        let text = serde_json::to_vec_pretty(&stored).expect("keys are JSON");
-        home::write_private(path, &text)?;
+        let first = keys.sealed_for(opener)?;
+        Stored { version: 1, identity, public, first, others: Vec::new() }.write(path)?;
         // Keys that cannot be opened again would lose every repository that is sealed to them.
         Keys::open(path, opener)
     }
 
     /// Opens the keys in a file.
     pub fn open(path: &Path, opener: &Opener) -> Result<Keys> {
+        Stored::read(path)?.open(path, opener)
+    }
+
+    /// Lets these keys, which lie in a file, be opened in another way too; the same way as before is replaced.
+    pub fn add_way(&self, path: &Path, opener: &Opener) -> Result<()> {
+        let stored = self.stored(path)?;
+        let sealed = self.sealed_for(opener)?;
+        let mut ways = stored.without(opener.way());
+        ways.push(sealed);
+        let stored = self.in_ways(ways).ok_or_else(|| damaged(path))?;
+        // What cannot be opened again is not written.
+        stored.open(path, opener)?;
+        stored.write(path)
+    }
+
+    /// Takes a way to open these keys, which lie in a file, away. The last one stays.
+    pub fn remove_way(&self, path: &Path, way: Way) -> Result<()> {
+        let stored = self.stored(path)?;
+        let word = way.word();
+        if !stored.ways().contains(&way) {
+            return Err(Error::Refused(format!("no {word} opens these keys")));
+        }
+        let last = || Error::Refused(format!("the {word} is the only way to open these keys: add another one before"));
+        self.in_ways(stored.without(way)).ok_or_else(last)?.write(path)
+    }
+
+    /// What lies in the file, which must be these keys.
+    fn stored(&self, path: &Path) -> Result<Stored> {
         let stored = Stored::read(path)?;
-        let vault = opener.open(&stored.opens_with)?;
-        let sealed = hex::decode(&stored.sealed).map_err(|_| damaged(path))?;
-        let plain = vault.open(about(&stored.identity, &stored.public).as_bytes(), &sealed).map_err(|_| {
-            Error::Keys(format!(
-                "cannot open the keys in {}: wrong {}, or they were changed",
-                path.display(),
-                opener.word()
-            ))
-        })?;
-        let secrets = serde_json::from_slice(&plain).map_err(|_| damaged(path))?;
-        Keys::of(secrets).ok_or_else(|| damaged(path))
+        let is_ours = stored.identity == self.public().identity && stored.public == self.public().public;
+        let other = || Error::Keys(format!("there are other keys in {} now", path.display()));
+        is_ours.then_some(stored).ok_or_else(other)
+    }
+
+    fn in_ways(&self, ways: Vec<Sealed>) -> Option<Stored> {
+        let Public { identity, public } = self.public();
+        let mut ways = ways.into_iter();
+        Some(Stored { version: 1, identity, public, first: ways.next()?, others: ways.collect() })
+    }
+
+    fn sealed_for(&self, opener: &Opener) -> Result<Sealed> {
+        let (opens_with, vault) = opener.prepare()?;
+        let Public { identity, public } = self.public();
+        let plain = Zeroizing::new(serde_json::to_vec(&self.secrets).expect("keys are JSON"));
+        let sealed = hex::encode(vault.seal(about(&identity, &public).as_bytes(), &plain));
+        Ok(Sealed { opens_with, sealed })
     }
 
     fn random() -> Result<Keys> {
@@ -145,6 +186,40 @@ impl Stored {
             ))),
         }
     }
+
+    fn write(&self, path: &Path) -> Result<()> {
+        home::write_private(path, &serde_json::to_vec_pretty(self).expect("keys are JSON"))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Sealed> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn ways(&self) -> Vec<Way> {
+        self.all().map(|sealed| sealed.opens_with.way()).collect()
+    }
+
+    fn without(self, way: Way) -> Vec<Sealed> {
+        let all = std::iter::once(self.first).chain(self.others);
+        all.filter(|sealed| sealed.opens_with.way() != way).collect()
+    }
+
+    fn open(&self, path: &Path, opener: &Opener) -> Result<Keys> {
+        let way = self.all().find(|sealed| sealed.opens_with.way() == opener.way()).unwrap_or(&self.first);
+        let vault = opener.open(&way.opens_with)?;
+        let sealed = hex::decode(&way.sealed).map_err(|_| damaged(path))?;
+        let plain = vault.open(about(&self.identity, &self.public).as_bytes(), &sealed).map_err(|_| {
+            let word = opener.way().word();
+            Error::Keys(format!("cannot open the keys in {}: wrong {word}, or they were changed", path.display()))
+        })?;
+        let secrets = serde_json::from_slice(&plain).map_err(|_| damaged(path))?;
+        Keys::of(secrets).ok_or_else(|| damaged(path))
+    }
+}
+
+/// The ways in which the keys in a file can be opened.
+pub fn ways_of(path: &Path) -> Result<Vec<Way>> {
+    Ok(Stored::read(path)?.ways())
 }
 
 /// What may be told of the keys in a file, without opening them.
@@ -200,14 +275,37 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_never_made_over_others_and_a_tpm_is_refused_in_words() {
+    fn keys_are_never_made_over_others() {
         let room = tempfile::tempdir().unwrap();
         let (path, opener) = (room.path().join("keys.json"), file_opener(room.path()));
         let first = Keys::init(&path, &opener).unwrap().public();
         assert!(Keys::init(&path, &opener).is_err());
         assert_eq!(Keys::open(&path, &opener).unwrap().public(), first);
-        let refused = Keys::init(&room.path().join("other.json"), &Opener::Tpm).err().unwrap().to_string();
-        assert!(refused.contains("TPM"), "{refused}");
+    }
+
+    #[test]
+    fn keys_are_opened_in_several_ways_and_the_last_one_stays() {
+        let room = tempfile::tempdir().unwrap();
+        let (path, file) = (room.path().join("keys.json"), file_opener(room.path()));
+        let phrase = |text: &str| Opener::Passphrase(text.to_owned().into());
+        let keys = Keys::init(&path, &file).unwrap();
+        keys.add_way(&path, &phrase("correct horse")).unwrap();
+        for opener in [&file, &phrase("correct horse")] {
+            assert_eq!(Keys::open(&path, opener).unwrap().public(), keys.public());
+        }
+        keys.add_way(&path, &phrase("battery staple")).unwrap();
+        assert!(Keys::open(&path, &phrase("correct horse")).is_err(), "a way is there once");
+        assert_eq!(ways_of(&path).unwrap(), [Way::KeyFile, Way::Passphrase]);
+
+        keys.remove_way(&path, Way::KeyFile).unwrap();
+        let refused = Keys::open(&path, &file).err().unwrap().to_string();
+        assert!(refused.contains("sealed with a passphrase, not with a key file"), "{refused}");
+        assert!(keys.remove_way(&path, Way::KeyFile).is_err());
+        let refused = keys.remove_way(&path, Way::Passphrase).unwrap_err().to_string();
+        assert!(refused.contains("the only way"), "{refused}");
+        assert_eq!(Keys::open(&path, &phrase("battery staple")).unwrap().public(), keys.public());
+        let other = Keys::random().unwrap();
+        assert!(other.add_way(&path, &file).is_err(), "other keys are not put in their place");
     }
 
     #[test]

@@ -17,6 +17,11 @@ fn non_empty(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// How tpm2-tools are told to reach a TPM.
+pub(crate) fn tpm() -> Option<String> {
+    non_empty("TPM2TOOLS_TCTI").map(|tcti| tcti.to_string_lossy().into_owned())
+}
+
 /// Where programs keep what the user would miss: `$XDG_DATA_HOME`, or `~/.local/share`.
 pub(crate) fn data_directory() -> Option<PathBuf> {
     user_directory("XDG_DATA_HOME", ".local/share")

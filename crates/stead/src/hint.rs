@@ -5,6 +5,7 @@ use std::error::Error;
 use backend::Class;
 use files::backup::BackupError;
 use files::locate::LocateError;
+use keeper::keys::TpmError;
 
 use crate::failure::repository_error;
 
@@ -19,7 +20,27 @@ pub(crate) fn for_error(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(BackupError::NothingThere) = error.downcast_ref() {
         return Some("check the spelling; a path that does not begin with `/` starts from the current folder".into());
     }
+    if let Some(keeper::Error::Tpm(error)) = error.downcast_ref() {
+        return for_tpm(error);
+    }
     error.downcast_ref::<backend::Error>().and_then(for_storage)
+}
+
+fn for_tpm(error: &TpmError) -> Option<String> {
+    let hint = match error {
+        TpmError::NoProgram(_) => "install tpm2-tools (`apt-get install tpm2-tools` on Debian)",
+        TpmError::Silent { .. } => {
+            "is there a TPM 2.0 (`ls /dev/tpmrm0`), switched on in the firmware, and may this user use it (group tss)? \
+             Another way to open the keys: `--passphrase`, `--key-file`"
+        }
+        TpmError::Foreign | TpmError::Damaged => {
+            "open them in another way, if there is one (`--passphrase`, `--key-file`), and seal them to this TPM by \
+             `stead keeper seal --passphrase --add-tpm`. If there is none, no keeper opens them again: copies and \
+             repositories are opened by the clients' recovery sheets and by the machines' own passwords"
+        }
+        TpmError::Failed { .. } | TpmError::Program { .. } | TpmError::Room { .. } => return None,
+    };
+    Some(hint.into())
 }
 
 fn for_path(error: &LocateError) -> Option<String> {

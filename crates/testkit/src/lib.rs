@@ -14,6 +14,7 @@ pub mod qemu;
 pub mod sample;
 pub mod server;
 pub mod shop;
+pub mod tpm;
 pub mod wire;
 pub mod writer;
 
@@ -27,4 +28,5 @@ pub use picture::Picture;
 pub use postgres::Postgres;
 pub use server::{Server, free_port, lasting_port};
 pub use shop::Shop;
+pub use tpm::SoftTpm;
 pub use wire::Wire;

@@ -9,7 +9,7 @@ use crate::program::{self, Outcome};
 use crate::workspace;
 
 /// Debian packages: servers and tools that tests run, and what borg is built with.
-const PACKAGES: [&str; 51] = [
+const PACKAGES: [&str; 53] = [
     "acl",
     "attr",
     "binutils",
@@ -54,8 +54,10 @@ const PACKAGES: [&str; 51] = [
     "python3-venv",
     "qemu-system-x86",
     "strace",
+    "swtpm",
     "thin-provisioning-tools",
     "time",
+    "tpm2-tools",
     "util-linux",
     "valgrind",
     "xfsprogs",

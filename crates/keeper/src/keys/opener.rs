@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::tpm::{Sealed, Tpm};
 use crate::vault::{KEY, Vault};
 use crate::{Error, Result, home};
 
@@ -14,8 +15,30 @@ pub enum Opener {
     File(PathBuf),
     /// Something that a person types.
     Passphrase(Zeroizing<String>),
-    /// The machine's TPM. Not possible yet: it is refused, with the reason.
+    /// A TPM.
+    Tpm(Tpm),
+}
+
+/// The ways in which keys are opened; a file of keys has at most one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a key file.
+    KeyFile,
+    /// By a passphrase.
+    Passphrase,
+    /// By a TPM.
     Tpm,
+}
+
+impl Way {
+    /// What people call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Way::KeyFile => "key file",
+            Way::Passphrase => "passphrase",
+            Way::Tpm => "TPM",
+        }
+    }
 }
 
 /// How a file of keys was sealed.
@@ -30,6 +53,18 @@ pub(super) enum How {
         p: u32,
         salt: String,
     },
+    /// A key that a TPM sealed.
+    Tpm(Sealed),
+}
+
+impl How {
+    pub(super) fn way(&self) -> Way {
+        match self {
+            How::KeyFile => Way::KeyFile,
+            How::Passphrase { .. } => Way::Passphrase,
+            How::Tpm(_) => Way::Tpm,
+        }
+    }
 }
 
 /// 64 MiB and some tenths of a second.
@@ -39,12 +74,12 @@ const LOG_N: u8 = 16;
 const LARGEST_LOG_N: u8 = 20;
 
 impl Opener {
-    /// The word for what is meant.
-    pub(super) fn word(&self) -> &'static str {
+    /// Which way it is.
+    pub fn way(&self) -> Way {
         match self {
-            Opener::File(_) => "key file",
-            Opener::Passphrase(_) => "passphrase",
-            Opener::Tpm => "TPM",
+            Opener::File(_) => Way::KeyFile,
+            Opener::Passphrase(_) => Way::Passphrase,
+            Opener::Tpm(_) => Way::Tpm,
         }
     }
 
@@ -65,7 +100,7 @@ impl Opener {
                 let salt = hex::encode(rand::random::<[u8; 32]>());
                 How::Passphrase { log_n: LOG_N, r: 8, p: 1, salt }
             }
-            Opener::Tpm => return Err(no_tpm()),
+            Opener::Tpm(tpm) => How::Tpm(tpm.seal(&Zeroizing::new(rand::random()))?),
         };
         let vault = self.open(&how)?;
         Ok((how, vault))
@@ -74,7 +109,6 @@ impl Opener {
     /// What opens keys that were sealed like this.
     pub(super) fn open(&self, how: &How) -> Result<Vault> {
         match (self, how) {
-            (Opener::Tpm, _) => Err(no_tpm()),
             (Opener::File(path), How::KeyFile) => {
                 let text = Zeroizing::new(std::fs::read_to_string(path).map_err(Error::file("read", path))?);
                 let mut key = Zeroizing::new([0; KEY]);
@@ -86,11 +120,10 @@ impl Opener {
             (Opener::Passphrase(phrase), How::Passphrase { log_n, r, p, salt }) => {
                 stretched(phrase, *log_n, *r, *p, salt)
             }
-            (Opener::File(_), How::Passphrase { .. }) => {
-                Err(Error::Keys("the keys were sealed with a passphrase, not with a key file".into()))
-            }
-            (Opener::Passphrase(_), How::KeyFile) => {
-                Err(Error::Keys("the keys were sealed with a key file, not with a passphrase".into()))
+            (Opener::Tpm(tpm), How::Tpm(sealed)) => Ok(Vault::new(&*tpm.open(sealed)?)),
+            (opener, how) => {
+                let (wanted, given) = (how.way().word(), opener.way().word());
+                Err(Error::Keys(format!("the keys were sealed with a {wanted}, not with a {given}")))
             }
         }
     }
@@ -106,12 +139,4 @@ fn stretched(phrase: &str, log_n: u8, r: u32, p: u32, salt: &str) -> Result<Vaul
     let salt = hex::decode(salt).map_err(|_| wrong())?;
     scrypt::scrypt(phrase.as_bytes(), &salt, &params, &mut *key).map_err(|_| wrong())?;
     Ok(Vault::new(&key))
-}
-
-fn no_tpm() -> Error {
-    Error::Keys(
-        "keys cannot be sealed to this machine's TPM yet: there is no library for it that is free of C code and well kept; \
-         use a key file on another disk, or a passphrase"
-            .into(),
-    )
 }

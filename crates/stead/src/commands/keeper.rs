@@ -2,13 +2,14 @@
 
 mod init;
 mod run;
+mod seal;
 mod sheet;
 mod status;
 
 use std::path::PathBuf;
 
 use keeper::home::Home;
-use keeper::keys::Opener;
+use keeper::keys::{Opener, Tpm, Way, ways_of};
 use zeroize::Zeroizing;
 
 use crate::environment;
@@ -25,6 +26,7 @@ use crate::password::PasswordSource;
 ///
 /// Example: stead keeper init --server backup.example --fingerprint 12:34:…
 ///          stead keeper run
+///          stead keeper seal --add-tpm --add-passphrase --remove key-file
 ///          stead keeper sheet 01a1b2c3-… --page sheet.html
 ///          stead keeper status
 #[derive(clap::Args)]
@@ -42,12 +44,13 @@ pub(crate) struct Args {
 enum Verb {
     Init(init::Args),
     Run(run::Args),
+    Seal(seal::Args),
     Sheet(sheet::Args),
     Status(status::Args),
 }
 
-/// What opens the keeper's keys; the same at every start.
-#[derive(clap::Args)]
+/// What opens the keeper's keys; without any of them the key file, or the TPM where it was chosen and there is no key file.
+#[derive(clap::Args, Default, PartialEq, Eq)]
 #[command(next_help_heading = "What opens the keeper's keys")]
 struct OpenerArgs {
     /// A file with a key; made by `init` where it is missing [default: `key` in the keeper's directory]
@@ -59,9 +62,27 @@ struct OpenerArgs {
     /// A passphrase that is in this file at every start
     #[arg(long, value_name = "FILE", group = "opener")]
     passphrase_file: Option<PathBuf>,
-    /// The machine's TPM (not possible yet: says why)
+    /// The machine's TPM 2.0, through tpm2-tools [env: TPM2TOOLS_TCTI, as tpm2-tools read it; else device:/dev/tpmrm0]
     #[arg(long, group = "opener")]
     tpm: bool,
+}
+
+/// A way in which the keys can be opened.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum WayArg {
+    KeyFile,
+    Passphrase,
+    Tpm,
+}
+
+impl From<WayArg> for Way {
+    fn from(way: WayArg) -> Way {
+        match way {
+            WayArg::KeyFile => Way::KeyFile,
+            WayArg::Passphrase => Way::Passphrase,
+            WayArg::Tpm => Way::Tpm,
+        }
+    }
 }
 
 /// Whether a passphrase is chosen now.
@@ -77,6 +98,7 @@ impl Args {
         match self.verb {
             Verb::Init(args) => args.run(&home, output),
             Verb::Run(args) => args.run(home, &context()?),
+            Verb::Seal(args) => args.run(&home, output),
             Verb::Sheet(args) => args.run(&home, output),
             Verb::Status(args) => args.run(&home, output),
         }
@@ -95,8 +117,8 @@ fn home(given: Option<PathBuf>) -> Outcome<Home> {
 
 impl OpenerArgs {
     fn opener(&self, home: &Home, phrase: Phrase) -> Outcome<Opener> {
-        if self.tpm {
-            return Ok(Opener::Tpm);
+        if self.tpm || (phrase == Phrase::Known && self.is_only_by_tpm(home)?) {
+            return Ok(Opener::Tpm(tpm(home)));
         }
         if self.passphrase || self.passphrase_file.is_some() {
             let source = PasswordSource { file: self.passphrase_file.clone(), ..PasswordSource::default() };
@@ -107,4 +129,18 @@ impl OpenerArgs {
         }
         Ok(Opener::File(self.key_file.clone().unwrap_or_else(|| home.key_file())))
     }
+    /// Whether nothing was said and the TPM is the way that needs nobody.
+    fn is_only_by_tpm(&self, home: &Home) -> Outcome<bool> {
+        if *self != OpenerArgs::default() {
+            return Ok(false);
+        }
+        let ways = ways_of(&home.keys())?;
+        Ok(ways.contains(&Way::Tpm) && !ways.contains(&Way::KeyFile))
+    }
+}
+
+fn tpm(home: &Home) -> Tpm {
+    let tcti = environment::tpm().unwrap_or_else(|| "device:/dev/tpmrm0".into());
+    let keys = home.keys();
+    Tpm { tcti, room: keys.parent().map(std::path::Path::to_owned).unwrap_or_default() }
 }

@@ -1,7 +1,8 @@
 //! The keeper as a program, with the gateway as a program: killed anywhere, and looking into disks.
 
-#[path = "../../keeper/tests/tend/front.rs"]
+#[path = "../../../keeper/tests/tend/front.rs"]
 mod front;
+mod tpm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};

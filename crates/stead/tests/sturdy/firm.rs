@@ -1,4 +1,5 @@
-//! A firm: `stead up` with all parts, machines with agents of their own, and a webhook that is told of every alert.
+//! A firm: `stead up` with all parts, or the parts apart, machines with agents of their own, and a webhook that is told of
+//! every alert.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use store::{CodeId, Enrolment, NewCode, NewJob, Secret, Store};
 use tempfile::TempDir;
 use testkit::lasting_port;
 
+use crate::apart;
 use crate::hook::Hook;
 use crate::part::{Machine, Part};
 
@@ -22,7 +24,10 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) struct Firm {
     // Parts end before their room goes.
     pub(crate) machines: Vec<Machine>,
+    /// All parts, or the server alone.
     pub(crate) up: Part,
+    /// Gateway and keeper, where they are processes of their own.
+    pub(crate) beside: Vec<Part>,
     pub(crate) hook: Hook,
     pub(crate) port: u16,
     pub(crate) data: PathBuf,
@@ -47,14 +52,32 @@ impl Firm {
         let (home, port) = (room.path().to_owned(), lasting_port());
         std::fs::create_dir_all(home.join("own")).expect("a folder");
         std::fs::write(home.join("own/letter"), "Dear Anna").expect("a file");
-        let database = database.unwrap_or_else(|| format!("sqlite:{}", data.join("stead.db").display()));
+        let database = database.unwrap_or_else(|| file_in(&data));
         let mut up = Part::new(&home, "up", Some(port), words(&home, &data, &database, port));
         up.start();
+        Firm::with(Site { room, data, database, port }, up, Vec::new())
+    }
+
+    /// One whose server, gateway and keeper are processes of their own.
+    pub(crate) fn apart(database: Option<String>) -> Firm {
+        let room = TempDir::new().expect("room");
+        let (data, port) = (room.path().join("data"), lasting_port());
+        let database = database.unwrap_or_else(|| file_in(&data));
+        let site = Site { room, data, database, port };
+        let mut server = apart::server(&site);
+        server.start();
+        let mut beside = vec![apart::gateway(&site), apart::keeper(&site)];
+        beside.iter_mut().for_each(Part::start);
+        Firm::with(site, server, beside)
+    }
+
+    fn with(site: Site, up: Part, beside: Vec<Part>) -> Firm {
+        let Site { room, data, database, port } = site;
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let store = runtime.block_on(Store::open(&database)).expect("its database");
         let hook = Hook::open();
         let (tenant, client) = runtime.block_on(furnish(&store, &hook));
-        Firm { machines: Vec::new(), up, hook, port, data, database, tenant, client, store, runtime, room }
+        Firm { machines: Vec::new(), up, beside, hook, port, data, database, tenant, client, store, runtime, room }
     }
 
     /// A further server on the same database, without anything else; its port.
@@ -63,7 +86,10 @@ impl Firm {
         let (data, listen) = (home.join(name), format!("127.0.0.1:{port}"));
         let data = data.to_str().expect("text");
         let words = ["up", "--json", "--only-server", "--plain", "--listen", &listen, "--data", data];
+        // All servers of a database have the same key.
+        let key = self.data.join("server.key");
         let words = words.into_iter().chain(["--database-url", &self.database]);
+        let words = words.chain(["--server-key", key.to_str().expect("text")]);
         (Part::new(home, name, Some(port), words.map(str::to_owned).collect()), port)
     }
 
@@ -145,6 +171,19 @@ impl Firm {
     pub(crate) fn repository(&self, machine: MachineId) -> PathBuf {
         self.data.join("repositories").join(machine.to_string())
     }
+}
+
+/// Where a firm is.
+pub(crate) struct Site {
+    pub(crate) room: TempDir,
+    pub(crate) data: PathBuf,
+    pub(crate) database: String,
+    pub(crate) port: u16,
+}
+
+/// A database that is a file.
+fn file_in(data: &Path) -> String {
+    format!("sqlite:{}", data.join("stead.db").display())
 }
 
 /// What somebody types to let a machine in.

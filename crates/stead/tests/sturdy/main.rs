@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, reason = "a story by chance tells its seed, and a firm that failed what its parts said")]
 
+mod apart;
 mod away;
 mod below;
 mod firm;
@@ -11,4 +12,5 @@ mod hook;
 mod kills;
 mod ledger;
 mod part;
+mod reader;
 mod two;

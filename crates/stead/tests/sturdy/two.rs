@@ -9,6 +9,7 @@ use crate::part::{Part, until};
 struct Pair {
     firm: Firm,
     servers: [Part; 2],
+    ports: [u16; 2],
     _front: Wire,
     // Goes last: the others remember in it.
     _postgres: Postgres,
@@ -27,7 +28,7 @@ impl Pair {
             firm.machines[number].gets("first.bin", number as u64, 24 << 20);
             firm.machines[number].agent.start();
         }
-        Some(Pair { firm, servers: [one, other], _front: front, _postgres: postgres })
+        Some(Pair { firm, servers: [one, other], ports: [first, second], _front: front, _postgres: postgres })
     }
 
     /// Waits until a run of each of these orders has begun.
@@ -103,4 +104,22 @@ fn a_restart_of_anything_in_mid_run_loses_nothing() {
 fn restart(part: &mut Part) {
     part.stop();
     part.start();
+}
+
+#[test]
+fn the_page_at_each_of_two_servers_lists_a_folder_and_downloads_a_file_though_the_keeper_is_at_a_third() {
+    let Some(pair) = Pair::open() else { return };
+    let orders = pair.firm.orders_all();
+    pair.firm.until_done(&orders);
+    for port in pair.ports {
+        let reader = pair.firm.reader(port);
+        for (machine, seed) in pair.firm.machines.iter().zip(0..) {
+            let newest = until("a snapshot on its page", || reader.newest_snapshot(machine.id));
+            let folder = reader.page(&reader.at(machine.id, &newest, "", &machine.work()));
+            assert!(folder.contains("first.bin"), "{folder}");
+            let file = reader.at(machine.id, &newest, "/download", &machine.work().join("first.bin"));
+            let downloaded = pair.firm.runtime.block_on(reader.bytes(&file));
+            assert!(downloaded == testkit::sample::random_bytes(seed, 24 << 20), "{} bytes", downloaded.len());
+        }
+    }
 }

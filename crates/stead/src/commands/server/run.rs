@@ -11,8 +11,8 @@ use crate::open::Context;
 /// Be the server, until it is stopped: decide, answer, show
 ///
 /// The gateway and the keepers are processes of their own then, best of other users: `stead gateway run`, `stead keeper
-/// run`. Several servers share one PostgreSQL database. The first start makes the firm and prints a one-time link; `stead
-/// server link` prints another.
+/// run`. Several servers share one PostgreSQL database and one `--server-key`. The first start makes the firm and prints a
+/// one-time link; `stead server link` prints another.
 ///
 /// Example: stead server run --data /var/lib/stead/server --database-url postgres://stead@db/stead --name stead.example
 #[derive(clap::Args)]
