@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use continuity::{Act, Scope};
 use fleet::{Tenant, TenantId};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use store::{AuditEntry, View};
 
@@ -106,6 +107,8 @@ pub(crate) fn exported(app: App, scope: Scope, tenant: TenantId) -> Response {
             (!is_end).then(|| (page.map_err(std::io::Error::other).and_then(|page| written(&page)), next))
         }
     });
+    // Whoever compresses asks once more after the end.
+    let lines = lines.fuse();
     let name = format!("attachment; filename=\"stead-audit-{tenant}.jsonl\"");
     let headers = [(header::CONTENT_TYPE, "application/jsonl".to_owned()), (header::CONTENT_DISPOSITION, name)];
     (headers, axum::body::Body::from_stream(lines)).into_response()

@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use continuity::{Act, Verb};
 use fleet::{Machine, MachineId, size_in_words};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -298,7 +298,8 @@ fn streamed(download: Download) -> Response {
             None => Some((Err(std::io::Error::other("the keeper broke off")), None)),
         }
     });
-    let mut response = Body::from_stream(pieces).into_response();
+    // Whoever is between may ask once more after the end.
+    let mut response = Body::from_stream(pieces.fuse()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();

@@ -18,6 +18,11 @@ async fn an_exported_audit_log_is_verified_without_the_server() {
     let mut owner = shop.signed_in(OWNER).await;
     let answer = owner.get("/audit/export").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/jsonl"));
+    // Packed, it is as whole: a gzip file ends in the length of what is in it.
+    let packed = owner.get_as("/audit/export", &[("accept-encoding", "gzip")]).await;
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, "gzip"));
+    let length = packed.bytes.last_chunk::<4>().map(|length| u32::from_le_bytes(*length));
+    assert_eq!(length, Some(answer.bytes.len() as u32));
     let mut lines: Vec<AuditEntry> = answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > 520, "{}", lines.len());
     assert_eq!(verify_chain(None, &lines).unwrap().lines, lines.len() as u64);

@@ -34,8 +34,9 @@ use call::Call;
 /// trusted with --cacert (its authority.pem); on the server's own machine that is found.
 ///
 /// Example: stead fleet machines --server https://backup.example:8443 --token-file token
-/// Example: stead fleet restore reception-pc latest /home/anna/letters
+///          stead fleet restore reception-pc latest /home/anna/letters
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -80,13 +80,13 @@ fn what_was_deleted_comes_back_from_the_terminal() {
 
     fs::remove_file(&file).unwrap();
     fs::write(office.path("papers/bill.txt"), "13").unwrap();
-    let back = ["restore", machine, "latest", &folder, "--to", "missing-only", "--wait"];
+    let back = ["restore", machine, &office.snapshot[..8], &folder, "--to", "missing-only", "--wait"];
     assert!(terminal.shows(&back).contains("good"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "Dear Anna");
     assert_eq!(fs::read_to_string(office.path("papers/bill.txt")).unwrap(), "13", "what exists stays as it is");
-    assert!(terminal.shows(&["restore", machine, "latest", &file, "--wait"]).contains("good"));
+    assert!(terminal.shows(&["restore", machine, &office.snapshot, &file, "--wait"]).contains("good"));
     assert!(terminal.shows(&["backup", machine, "--wait"]).contains("good"));
-    assert_eq!(terminal.tells(&["snapshots", machine]).len(), 2);
+    assert!(terminal.tells(&["snapshots", machine]).len() >= 2);
     let runs = terminal.tells(&["runs", machine]);
     assert!(runs.iter().any(|run| run["kind"] == "restore" && run["job"].is_string()), "{runs:?}");
     downloads(&office, &folder, &file);
