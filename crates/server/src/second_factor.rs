@@ -1,12 +1,57 @@
-//! The second factor: codes that change every 30 seconds (RFC 6238). Each is good once.
+//! The second factor: codes that change every 30 seconds (RFC 6238). Each is good once. What they are made from lies sealed in
+//! the database.
 
+use std::time::Duration;
+
+use continuity::PersonId;
 use totp_rs::{Builder, Secret, Totp};
+use zeroize::Zeroizing;
 
+use crate::app::App;
 use crate::problem::Problem;
+use crate::seal::Seal;
 use crate::token::same;
 
 /// Bytes of a secret, as the standard wants them.
 const BYTES: usize = 20;
+
+/// What sealed secrets begin with; others were stored by older programs, as they are.
+const MARK: &[u8] = b"sealed:1:";
+
+/// How often it is looked for secrets that an older program stored.
+const LOOK: Duration = Duration::from_secs(600);
+
+fn about(person: PersonId) -> String {
+    format!("second factor of {person}")
+}
+
+/// A secret as it is stored.
+pub(crate) fn sealed(seal: &Seal, person: PersonId, secret: &[u8]) -> Result<Vec<u8>, Problem> {
+    Ok([MARK, &seal.close_bytes(&about(person), secret)?].concat())
+}
+
+/// What was stored, as it was given; none: it was sealed with another key, or for somebody else.
+pub(crate) fn opened(seal: &Seal, person: PersonId, stored: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    match stored.strip_prefix(MARK) {
+        Some(sealed) => seal.open_bytes(&about(person), sealed),
+        None => Some(Zeroizing::new(stored.to_vec())),
+    }
+}
+
+/// Seals what older programs stored, at the start and as long as one of them may still run beside this.
+pub(crate) async fn run(app: App) {
+    app.every(LOOK, seal_all).await;
+}
+
+async fn seal_all(app: &App) -> Result<(), Problem> {
+    let system = app.store.system();
+    for (person, stored) in system.totp_secrets().await? {
+        if !stored.starts_with(MARK) {
+            system.replace_totp(person, &stored, &sealed(&app.seal, person, &stored)?).await?;
+        }
+    }
+    Ok(())
+}
 
 /// A new secret.
 pub(crate) fn fresh_secret() -> Result<Vec<u8>, Problem> {
@@ -70,6 +115,18 @@ mod tests {
         assert_eq!(step_of(SECRET, "287082", 1, 59).unwrap(), None);
         assert_eq!(step_of(SECRET, "287082", 0, 89).unwrap(), Some(1));
         assert_eq!(step_of(SECRET, "287082", 0, 91).unwrap(), None);
+    }
+
+    #[test]
+    fn a_secret_is_opened_for_its_person_with_the_same_key_alone_and_older_ones_are_as_they_were() {
+        let room = tempfile::tempdir().unwrap();
+        let [ours, other] = ["ours", "other"].map(|name| Seal::at(&room.path().join(name)).unwrap());
+        let [anna, bert] = [1, 2].map(|id| PersonId::new(fleet::Uuid::from_u128(id)));
+        let stored = sealed(&ours, anna, SECRET).unwrap();
+        assert!(!stored.windows(SECRET.len()).any(|some| some == SECRET));
+        assert_eq!(opened(&ours, anna, &stored).unwrap().as_slice(), SECRET);
+        assert!(opened(&ours, bert, &stored).is_none() && opened(&other, anna, &stored).is_none());
+        assert_eq!(opened(&other, bert, SECRET).unwrap().as_slice(), SECRET);
     }
 
     #[test]

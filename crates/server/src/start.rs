@@ -12,7 +12,7 @@ use crate::certificate::{Certificate, Public};
 use crate::listen::{Door, Protection};
 use crate::observer::{Event, Observer};
 use crate::seal::Seal;
-use crate::{calls, due, judge, keepers, notify, routes};
+use crate::{calls, due, judge, keepers, notify, routes, second_factor};
 
 /// A certificate of ours is good for 397 days, and replaced much earlier.
 const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
@@ -59,6 +59,7 @@ impl Setup {
             tokio::spawn(calls::rounds::run(app.clone())),
             tokio::spawn(calls::diary::run(app.clone())),
             tokio::spawn(keepers::relay::run(app.clone())),
+            tokio::spawn(second_factor::run(app.clone())),
             tokio::spawn(notify::run(app.clone())),
             tokio::spawn(notify::watchdog::run(app.clone())),
         ];

@@ -235,7 +235,8 @@ pub(crate) async fn confirm_factor(
         let beside = Beside { wrong, setup, ..Beside::default() };
         return page(&app, &visitor, StatusCode::UNPROCESSABLE_ENTITY, beside).await;
     }
-    app.store.within(&visitor.scope).set_totp(Some(&secret)).await?;
+    let sealed = second_factor::sealed(&app.seal, visitor.person.id, &secret)?;
+    app.store.within(&visitor.scope).set_totp(Some(&sealed)).await?;
     visitor.record(&app, "person factor", "turned on").await?;
     Ok(see(&Just::at("/settings", "factor-on", 0)))
 }

@@ -88,11 +88,20 @@ pub(crate) async fn post(
     }
 }
 
+const OTHER_KEY: &str = "the server's key file is another one than it was sealed with";
+const NO_CODES: &str = "This server cannot check your codes: its key is another one than they were sealed with. Whoever runs \
+                        it gives it the right one (--server-key), or makes you a one-time link with `stead server link`; \
+                        after that, set up codes anew.";
+
 /// The second factor, where there is one. A code is good once, whichever of several servers it was given to.
 async fn passes(app: &App, known: &SignIn, code: &str) -> Result<bool, Problem> {
-    let Some(secret) = &known.totp else { return Ok(true) };
+    let Some(stored) = &known.totp else { return Ok(true) };
+    let Some(secret) = second_factor::opened(&app.seal, known.person.id, stored) else {
+        app.observe(Event::Problem(format!("cannot open the second factor of {}: {OTHER_KEY}", known.person.email)));
+        return Err(Problem::Conflict(NO_CODES.into()));
+    };
     let second = u64::try_from(app.now().as_second()).unwrap_or(0);
-    match second_factor::step_of(secret, code, 0, second)? {
+    match second_factor::step_of(&secret, code, 0, second)? {
         Some(step) => Ok(app.store.system().use_totp_step(known.person.id, step).await?),
         None => Ok(false),
     }

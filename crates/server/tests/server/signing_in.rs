@@ -128,3 +128,74 @@ async fn over_tls_the_cookie_is_for_this_host_alone() {
     assert_eq!(browser.get("/").await.status, 200);
     shop.close().await;
 }
+
+/// The secret of RFC 6238, appendix B, and the letters that a phone shows for it.
+const SECRET: &[u8] = b"12345678901234567890";
+const LETTERS: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+/// What a phone shows now.
+fn code(shop: &Shop) -> String {
+    let phone = totp_rs::Builder::new().with_secret(totp_rs::Secret::from(SECRET.to_vec())).build().unwrap();
+    phone.generate(shop.now().as_second().unsigned_abs()).to_string()
+}
+
+/// Signs in with a code, half a minute after the one before.
+async fn with_code(shop: &Shop, code: impl Fn(&Shop) -> String) -> crate::browser::Answer {
+    shop.wait(30);
+    let fields = [("email", ANNA), ("password", PASSWORD), ("code", &code(shop))];
+    Browser::new(shop.address).send("/sign-in", &fields).await
+}
+
+async fn stored(shop: &Shop) -> Vec<u8> {
+    shop.store.system().sign_in(ANNA).await.unwrap().unwrap().totp.unwrap()
+}
+
+fn holds(stored: &[u8], secret: &[u8]) -> bool {
+    stored.windows(secret.len()).any(|some| some == secret)
+}
+
+#[tokio::test]
+async fn codes_let_in_and_what_they_are_made_from_lies_sealed() {
+    let shop = with_anna().await;
+    let mut anna = shop.signed_in(ANNA).await;
+    anna.get("/settings").await;
+    let confirmed = anna.send("/settings/factor/confirm", &[("letters", LETTERS), ("code", &code(&shop))]).await;
+    assert_eq!(confirmed.status, 303, "{}", confirmed.text);
+    let sealed = stored(&shop).await;
+    assert!(!holds(&sealed, SECRET) && !holds(&sealed, LETTERS.as_bytes()));
+    assert_eq!(with_code(&shop, code).await.status, 303);
+    assert_eq!(with_code(&shop, |_| String::new()).await.status, 401);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn what_an_older_program_stored_is_sealed_by_the_next_start_and_codes_go_on() {
+    let shop = with_anna().await;
+    drop(shop.signed_in(ANNA).await);
+    let scope = shop.scope(ANNA).await;
+    shop.store.within(&scope).set_totp(Some(SECRET)).await.unwrap();
+    assert_eq!(with_code(&shop, code).await.status, 303);
+    let shop = shop.begun_again().await;
+    while holds(&stored(&shop).await, SECRET) {}
+    // The clock of a server that began again is right again: its code was used before.
+    shop.wait(60);
+    assert_eq!(with_code(&shop, code).await.status, 303);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn with_another_key_codes_cannot_be_checked_and_a_link_lets_in() {
+    let mut shop = with_anna().await;
+    let mut anna = shop.signed_in(ANNA).await;
+    anna.get("/settings").await;
+    anna.send("/settings/factor/confirm", &[("letters", LETTERS), ("code", &code(&shop))]).await;
+    std::fs::write(shop.folder().join("server.key"), "ab".repeat(32)).unwrap();
+    shop.replace().await;
+    let refused = with_code(&shop, code).await;
+    assert!(refused.status == 409 && refused.text.contains("one-time link"), "{}", refused.text);
+    assert!(shop.troubles.lock().iter().any(|words| words.contains("cannot open the second factor of anna")));
+    shop.troubles.lock().clear();
+    let mut by_link = shop.signed_in(ANNA).await;
+    assert_eq!(by_link.get("/settings").await.status, 200);
+    shop.close().await;
+}

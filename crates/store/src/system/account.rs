@@ -22,7 +22,7 @@ pub struct SignIn {
     pub person: Person,
     /// What their password must match; none: they have not set one.
     pub password: Option<PasswordHash>,
-    /// The secret of their one-time passwords; none: they do not use them.
+    /// The secret of their one-time passwords, as it was given to the store; none: they do not use them.
     pub totp: Option<Vec<u8>>,
 }
 
@@ -51,6 +51,19 @@ impl System<'_> {
         let used = used.exec(&txn).await?.rows_affected;
         txn.commit().await?;
         Ok(used == 1)
+    }
+
+    /// The secrets of everybody's one-time passwords, as they were given to the store.
+    pub async fn totp_secrets(&self) -> Result<Vec<(PersonId, Vec<u8>)>> {
+        let rows = people::Entity::find().filter(people::Column::Totp.is_not_null()).all(self.store.read()).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((PersonId::new(row.id), row.totp?))).collect())
+    }
+
+    /// Stores the same secret in another form; false if it is another one meanwhile.
+    pub async fn replace_totp(&self, who: PersonId, from: &[u8], to: &[u8]) -> Result<bool> {
+        let same = people::Column::Id.eq(who.uuid()).and(people::Column::Totp.eq(from.to_vec()));
+        let set = people::Entity::update_many().col_expr(people::Column::Totp, Expr::value(to.to_vec()));
+        Ok(set.filter(same).exec(&self.store.writer).await?.rows_affected == 1)
     }
 
     /// A link that lets a person in once, until it ends.

@@ -57,6 +57,9 @@ pub(crate) async fn a_link_and_a_one_time_password_let_in_once(house: &House) {
     assert_eq!(found.person.id, owner.person());
     assert_eq!(found.password.unwrap().check("correct horse"), Ok(()));
     assert_eq!(found.totp.as_deref(), Some(&b"secret"[..]));
+    assert!(!system.replace_totp(owner.person(), b"another", b"sealed").await.unwrap());
+    assert!(system.replace_totp(owner.person(), b"secret", b"sealed").await.unwrap());
+    assert_eq!(system.totp_secrets().await.unwrap(), [(owner.person(), b"sealed".to_vec())]);
     assert!(system.use_totp_step(owner.person(), 100).await.unwrap());
     assert!(!system.use_totp_step(owner.person(), 100).await.unwrap(), "it was overheard");
     assert!(!system.use_totp_step(owner.person(), 99).await.unwrap());
