@@ -59,9 +59,8 @@ async fn a_machines_headline_lights_and_runs_move_by_themselves() {
     told(&mut stream, &mut heard, "lights", "sentence-list").await;
     told(&mut stream, &mut heard, "runs", "No run yet").await;
     owner.get("/settings").await;
-    let pause = [("reason", "moving"), ("hours", "2")];
-    assert_eq!(owner.send(&format!("/machines/{machine}/pause"), &pause).await.status, 303);
-    told(&mut stream, &mut heard, "headline", "Paused").await;
+    assert_eq!(owner.send(&format!("/machines/{machine}/retire"), &[]).await.status, 303);
+    told(&mut stream, &mut heard, "headline", "its backups are kept").await;
     drop(stream);
     shop.close().await;
 }

@@ -17,24 +17,13 @@ use crate::shop::Shop;
 const OWNER: &str = "owner@example.org";
 
 /// What is asked for by `GET` and is no page: it answers bytes, a stream or JSON, or leads elsewhere.
-const NO_PAGES: [Route; 18] = [
+const NO_PAGES: [Route; 7] = [
     Route::Health,
     Route::Asset,
     Route::FleetLive,
     Route::MachineLive,
     Route::Download,
     Route::AuditExport,
-    Route::OpenApi,
-    Route::ApiCall,
-    Route::ApiFleet,
-    Route::ApiMachine,
-    Route::ApiRuns,
-    Route::ApiAlerts,
-    Route::ApiClients,
-    Route::ApiPeople,
-    Route::ApiGrants,
-    Route::ApiPolicies,
-    Route::ApiAudit,
     Route::WelcomePage,
 ];
 
@@ -69,7 +58,8 @@ async fn every_page_of_the_table_of_routes_is_fit_to_be_seen() {
         ("policy", policy.to_string()),
         ("snapshot", "ab".repeat(32)),
     ];
-    let pages = Route::ALL.iter().filter(|route| route.method() == Method::Get && !NO_PAGES.contains(route));
+    let is_page = |route: &Route| !NO_PAGES.contains(route) && !route.path().starts_with("/api/");
+    let pages = Route::ALL.iter().filter(|route| route.method() == Method::Get && is_page(route));
     let mut pages: Vec<_> = pages.map(|route| page(*route, &ids)).collect();
     pages.push(format!("/machines/{long}"));
     pages.push(format!("/machines/{long}/snapshots#no-key"));
